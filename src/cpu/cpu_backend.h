@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The table that every CPU engine fills (soft, kvm; later svm and vmx). src/vm
+ * drives vcpus through it and knows nothing else about engines.
+ */
+#ifndef LODGE_CPU_CPU_BACKEND_H
+#define LODGE_CPU_CPU_BACKEND_H
+
+#include "base/error.h"
+#include "base/log.h"
+#include "cpu/x86/cpuid.h"
+#include "cpu/x86/env.h"
+#include "cpu/x86/state.h"
+#include "memory/guest_memory.h"
+
+struct cpu_vm;   /* the engine's part of a VM */
+struct cpu_vcpu; /* the engine's part of a vcpu */
+
+/* Why run() came back. */
+enum cpu_exit {
+	CPU_EXIT_STOPPED,  /* cpu_backend_ops.stop() asked for it */
+	CPU_EXIT_SHUTDOWN, /* triple fault */
+	CPU_EXIT_ERROR,    /* the engine cannot go on; the error says why */
+};
+
+struct cpu_vm_config {
+	struct guest_memory *mem;
+	const struct x86_cpu_model *model;
+	struct log *log;
+	unsigned vcpus;
+	bool stats;               /* count instructions (costs a little) */
+	const char *soft_opts;    /* soft: debug switches, e.g. "interp", "nolink,notlb,chaos"; NULL: defaults */
+	size_t code_cache_bytes;  /* soft: per vcpu, 0: default */
+};
+
+/* Statistics that `lodge run --stats` prints; counters an engine does not have are 0. */
+struct cpu_stats {
+	uint64_t insns, insns_translated, insns_interpreted;
+	uint64_t blocks_translated, blocks_evicted, blocks_invalidated, code_bytes, guest_code_bytes;
+	uint64_t tlb_fills, tlb_flushes, exceptions, interrupts, mmio, port_io, halts;
+	uint64_t kvm_exits, kvm_fallback_insns;
+	uint64_t translate_ns, idle_ns;
+};
+
+struct cpu_backend_ops {
+	const char *name;
+
+	enum lodge_err (*vm_create)(const struct cpu_vm_config *config, struct cpu_vm **out, struct lodge_error *err);
+	void (*vm_destroy)(struct cpu_vm *vm);
+
+	/* @env's calls come on the vcpu's thread with @env_ctx. State is power-on. */
+	enum lodge_err (*vcpu_create)(struct cpu_vm *vm, unsigned index, const struct x86_env_ops *env, void *env_ctx,
+				      struct cpu_vcpu **out, struct lodge_error *err);
+	void (*vcpu_destroy)(struct cpu_vcpu *vcpu);
+
+	/* On the vcpu's own thread, before its first run() and after its last. */
+	enum lodge_err (*thread_init)(struct cpu_vcpu *vcpu, struct lodge_error *err);
+	void (*thread_fini)(struct cpu_vcpu *vcpu);
+
+	/* Run until one of enum cpu_exit; HLT and device accesses are handled inside. */
+	enum cpu_exit (*run)(struct cpu_vcpu *vcpu, struct lodge_error *err);
+
+	/*
+	 * From any thread. request(): CPU_REQ_* bits of cpu/x86/cpu.h are pending
+	 * (INTR, NMI, INIT, SIPI with @arg the vector, TIMER, FLUSH); wakes a halted
+	 * vcpu, interrupts a running one. stop(): run() returns CPU_EXIT_STOPPED soon,
+	 * also if called just before run().
+	 */
+	void (*request)(struct cpu_vcpu *vcpu, uint32_t bits, uint32_t arg);
+	void (*stop)(struct cpu_vcpu *vcpu);
+
+	/* While the vcpu is not in run(). */
+	enum lodge_err (*get_state)(struct cpu_vcpu *vcpu, struct x86_state *out, struct lodge_error *err);
+	enum lodge_err (*set_state)(struct cpu_vcpu *vcpu, const struct x86_state *in, struct lodge_error *err);
+
+	void (*stats)(struct cpu_vcpu *vcpu, struct cpu_stats *out);
+
+	/* The memory map changed (all vcpus stopped or about to be asked to flush). */
+	enum lodge_err (*memory_changed)(struct cpu_vm *vm, struct lodge_error *err);
+};
+
+extern const struct cpu_backend_ops cpu_backend_soft;
+extern const struct cpu_backend_ops cpu_backend_kvm;
+
+#endif

@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A running vcpu as the software engines see it: architectural state, the soft
+ * TLB and what is derived from them. The interpreter (interp.h), the MMU
+ * (mmu.h) and the translator (cpu/soft) work on it; the kvm backend borrows
+ * one for instructions that its kernel cannot emulate.
+ *
+ * Everything here is touched by the vcpu's own thread only, except `request`.
+ *
+ * The guest's x87/SSE/AVX state lives either in s.xsave or, between
+ * cpu_fpu_enter() and cpu_leave(), in the host's registers (fpu_live). All code
+ * of cpu/x86 and cpu/soft is built for general registers only, so that it does
+ * not disturb them.
+ */
+#ifndef LODGE_CPU_X86_CPU_H
+#define LODGE_CPU_X86_CPU_H
+
+#include <stdatomic.h>
+#include "base/types.h"
+#include "cpu/x86/env.h"
+#include "cpu/x86/ops.h"
+#include "cpu/x86/state.h"
+#include "memory/guest_memory.h"
+
+/*
+ * Soft TLB: direct mapped, split by kind of access. A tag is the page-aligned
+ * virtual (linear) address it serves; an empty entry's tag is TLB_EMPTY, which
+ * no page-aligned address equals. delta + linear address = host pointer. Only
+ * directly accessible pages enter; the write arrays hold only pages that are
+ * writable for that mode, RAM, dirty in the page table, and free of translated code.
+ * The exec array gives instruction fetch its page; its delta points to readable bytes.
+ */
+#define TLB_BITS 10
+#define TLB_ENTRIES (1u << TLB_BITS)
+#define TLB_EMPTY UINT64_C(0xfff)
+enum tlb_mode { TLB_KERNEL, TLB_USER, TLB_KERNEL_AC, TLB_NMODES }; /* KERNEL_AC: CPL<3 with SMAP lifted by EFLAGS.AC (or SMAP off: same as KERNEL) */
+enum tlb_kind { TLB_READ, TLB_WRITE, TLB_NKINDS };
+
+struct x86_tlb_array {
+	uint64_t tag[TLB_ENTRIES];
+	uint64_t delta[TLB_ENTRIES];
+};
+
+/* Instruction fetch and block lookup want the physical page too. */
+struct x86_tlb_exec {
+	uint64_t tag[TLB_ENTRIES];      /* linear page */
+	uint64_t gpa_page[TLB_ENTRIES]; /* guest physical page address */
+	uint8_t *hva[TLB_ENTRIES];      /* start of the page, NULL: not directly readable (fetch from MMIO is #GP-free all-ones) */
+	uint64_t ram_page[TLB_ENTRIES]; /* MEMORY_NO_RAM_PAGE for ROM */
+};
+
+/* Requests to a vcpu; set by any thread with cpu_request(), served by its own at safe points. */
+#define CPU_REQ_INTR 0x01u      /* look at the LAPIC / ExtINT */
+#define CPU_REQ_NMI 0x02u
+#define CPU_REQ_INIT 0x04u
+#define CPU_REQ_SIPI 0x08u      /* vector in request_sipi */
+#define CPU_REQ_STOP 0x10u      /* leave cpu_backend run() soon: pause, shutdown, hop */
+#define CPU_REQ_FLUSH 0x20u     /* the memory map changed: drop all TLB entries and blocks */
+#define CPU_REQ_CODE 0x40u      /* code-coherency work queued (cpu/soft) */
+#define CPU_REQ_TIMER 0x80u     /* re-read the LAPIC timer (LAPIC's own) */
+#define CPU_REQ_STEAL 0x100u    /* update the steal-time record */
+
+/* A fault found while executing; delivered by the caller through x86_raise(). */
+struct x86_fault {
+	uint8_t vector;
+	bool has_error;
+	uint32_t error;
+	uint64_t cr2; /* #PF only */
+};
+
+struct x86_cpu_model; /* cpuid.h */
+
+struct x86_cpu_stats {
+	uint64_t interp_insns, jit_insns; /* instructions executed by each (jit: counted per block when stats are on) */
+	uint64_t exceptions, interrupts;
+	uint64_t tlb_fills, tlb_flushes, page_walks;
+	uint64_t mmio_exits, port_exits, halts;
+};
+
+struct x86_cpu {
+	struct x86_state s; /* first: generated code addresses it from GS:0 */
+
+	/* Set by other threads. The engine's poll reads it. */
+	_Atomic uint32_t request;
+	_Atomic uint32_t request_sipi;
+
+	/* Derived from s; cpu_update_mode() recomputes after CS, CR0, CR4, EFER, RFLAGS.AC/VM changes. */
+	uint8_t cpl;
+	uint8_t code_mode;   /* enum x86_mode_bits: default size of code */
+	uint8_t stack_size;  /* 2, 4, 8 */
+	uint8_t tlb_mode;    /* enum tlb_mode of data accesses */
+	bool long_mode;      /* EFER.LMA and CS.L */
+	bool flat;           /* every segment usable by data accesses has base 0 and no effective limit, FS/GS bases aside */
+	bool fpu_live;
+	uint8_t pad0;
+	uint64_t a20_mask;   /* all ones; bit 20 clear when A20 is off */
+
+	struct x86_fault fault; /* last failure of an access or instruction */
+
+	const struct x86_cpu_model *model;
+	const struct x86_env_ops *env;
+	void *env_ctx;
+	struct guest_memory *mem;
+	unsigned index;     /* vcpu number = APIC id */
+	void *engine;       /* cpu/soft's own struct, NULL otherwise */
+
+	/* Engine hooks, NULL when no translator is attached. */
+	void (*on_tlb_flush)(struct x86_cpu *cpu, bool global); /* all (non-global) translations dropped */
+	void (*on_tlb_flush_page)(struct x86_cpu *cpu, uint64_t lin);
+	/* May @ram_page enter a write array now? (false: holds translated code) Records this vcpu as a possible writer. */
+	bool (*may_cache_write)(struct x86_cpu *cpu, uint64_t ram_page);
+	/* A write through the slow path to RAM has been done. */
+	void (*on_ram_write)(struct x86_cpu *cpu, uint64_t ram_page, unsigned offset, unsigned len);
+
+	struct x86_cpu_stats stats;
+
+	struct x86_tlb_array tlb[TLB_NMODES][TLB_NKINDS];
+	struct x86_tlb_exec itlb[2]; /* [0] CPL<3, [1] CPL 3 */
+};
+
+/* Set request bits and make the engine look (release order). Any thread. Does not wake a halted vcpu: the backend's kick does. */
+static inline void cpu_request(struct x86_cpu *cpu, uint32_t bits)
+{
+	atomic_fetch_or_explicit(&cpu->request, bits, memory_order_seq_cst);
+}
+
+/* Power-on state of @index (0 is the BSP) for @model; memory, env and hooks must be set by the caller afterwards. */
+void cpu_reset(struct x86_cpu *cpu, bool bsp);
+/* INIT: as the manuals' table; keeps caches, MSRs, x87/SSE. */
+void cpu_init_signal(struct x86_cpu *cpu);
+/* Recompute everything derived after s was replaced or changed from outside; flushes the TLB. */
+void cpu_state_loaded(struct x86_cpu *cpu);
+void cpu_update_mode(struct x86_cpu *cpu);
+
+/* Put the guest's vector state into the host's registers / back into s.xsave. Idempotent. fpu.c */
+void cpu_fpu_enter(struct x86_cpu *cpu);
+void cpu_leave(struct x86_cpu *cpu);
+
+/* Fault helpers: record and return false, so `return cpu_gp(cpu, 0);` reads well. */
+static inline bool cpu_fault(struct x86_cpu *cpu, uint8_t vector, bool has_error, uint32_t error)
+{
+	cpu->fault = (struct x86_fault){ .vector = vector, .has_error = has_error, .error = error };
+	return false;
+}
+static inline bool cpu_ud(struct x86_cpu *cpu) { return cpu_fault(cpu, X86_EXC_UD, false, 0); }
+static inline bool cpu_gp(struct x86_cpu *cpu, uint32_t error) { return cpu_fault(cpu, X86_EXC_GP, true, error); }
+static inline bool cpu_nm(struct x86_cpu *cpu) { return cpu_fault(cpu, X86_EXC_NM, false, 0); }
+
+#endif

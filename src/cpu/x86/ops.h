@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Every operation that the decoder knows. The groups matter: the interpreter
+ * has a file a group. X(NAME) lists keep enum, names and tables in step.
+ */
+#ifndef LODGE_CPU_X86_OPS_H
+#define LODGE_CPU_X86_OPS_H
+
+/* Integer and data movement. */
+#define X86_OPS_INTEGER(X) \
+	X(ADD) X(OR) X(ADC) X(SBB) X(AND) X(SUB) X(XOR) X(CMP) /* in this order: opcode bits 3..5 */ \
+	X(ROL) X(ROR) X(RCL) X(RCR) X(SHL) X(SHR) X(SAL) X(SAR) /* in this order: modrm.reg */ \
+	X(TEST) X(NOT) X(NEG) X(MUL) X(IMUL1) X(DIV) X(IDIV) X(IMUL2) X(IMUL3) X(INC) X(DEC) \
+	X(MOV) X(MOVZX) X(MOVSX) X(LEA) X(XCHG) X(CMPXCHG) X(CMPXCHG8B) X(CMPXCHG16B) X(XADD) X(BSWAP) X(MOVBE) X(MOVNTI) \
+	X(PUSH) X(POP) X(PUSHA) X(POPA) X(PUSHF) X(POPF) X(ENTER) X(LEAVE) X(PUSH_SREG) X(POP_SREG) \
+	X(SHLD) X(SHRD) X(BT) X(BTS) X(BTR) X(BTC) X(BSF) X(BSR) X(TZCNT) X(LZCNT) X(POPCNT) X(CRC32) \
+	X(SETCC) X(CMOVCC) X(CBW) X(CWD) X(LAHF) X(SAHF) X(CLC) X(STC) X(CMC) X(CLD) X(STD) X(SALC) \
+	X(XLAT) X(DAA) X(DAS) X(AAA) X(AAS) X(AAM) X(AAD) X(BOUND) \
+	X(NOP) X(PAUSE) X(PREFETCH) X(LFENCE) X(SFENCE) X(MFENCE) X(CLFLUSH) X(CLZERO) \
+	X(ANDN) X(BEXTR) X(BLSI) X(BLSMSK) X(BLSR) X(BZHI) X(MULX) X(PDEP) X(PEXT) X(RORX) X(SARX) X(SHLX) X(SHRX) X(ADCX) X(ADOX)
+
+#define X86_OPS_STRING(X) X(MOVS) X(CMPS) X(STOS) X(LODS) X(SCAS) X(INS) X(OUTS)
+
+/* Near control flow. */
+#define X86_OPS_BRANCH(X) \
+	X(JCC) X(JMP) X(JMP_IND) X(CALL) X(CALL_IND) X(RET) X(LOOPNE) X(LOOPE) X(LOOP) X(JCXZ)
+
+/* Far control flow, interrupts, privileged and mode-dependent. */
+#define X86_OPS_SYSTEM(X) \
+	X(JMPF) X(JMPF_IND) X(CALLF) X(CALLF_IND) X(RETF) X(IRET) X(INT) X(INT3) X(INT1) X(INTO) \
+	X(SYSCALL) X(SYSRET) X(SYSENTER) X(SYSEXIT) X(UD) \
+	X(IN) X(OUT) X(CLI) X(STI) X(HLT) X(CPUID) X(RDTSC) X(RDTSCP) X(RDPMC) X(RDMSR) X(WRMSR) X(RDPID) \
+	X(MOV_FROM_SREG) X(MOV_TO_SREG) X(LES) X(LDS) X(LFS) X(LGS) X(LSS) X(ARPL) X(LAR) X(LSL) X(VERR) X(VERW) \
+	X(LGDT) X(LIDT) X(SGDT) X(SIDT) X(LLDT) X(SLDT) X(LTR) X(STR) X(LMSW) X(SMSW) X(CLTS) \
+	X(MOV_FROM_CR) X(MOV_TO_CR) X(MOV_FROM_DR) X(MOV_TO_DR) X(INVLPG) X(INVPCID) X(INVD) X(WBINVD) \
+	X(SWAPGS) X(RDFSBASE) X(RDGSBASE) X(WRFSBASE) X(WRGSBASE) X(STAC) X(CLAC) X(XGETBV) X(XSETBV) \
+	X(MONITOR) X(MWAIT) X(RDRAND) X(RDSEED) X(HYPERCALL) /* VMCALL and VMMCALL */
+
+/* State save areas: helpers, never copied to the host (SOFT-CPU.md F9, F10). */
+#define X86_OPS_XSTATE(X) \
+	X(FXSAVE) X(FXRSTOR) X(XSAVE) X(XSAVEOPT) X(XSAVEC) X(XSAVES) X(XRSTOR) X(XRSTORS) \
+	X(FNSTENV) X(FLDENV) X(FNSAVE) X(FRSTOR) X(LDMXCSR) X(STMXCSR)
+
+/*
+ * Run by the host CPU with its operands in place. X87 and MMX share registers;
+ * the rest of the letter says which state bits gate it.
+ * X87: D8..DF less the above; FWAIT; MMX: 64-bit registers; SSE: legacy XMM; AVX: VEX.
+ * The three forms that must not be copied have names of their own.
+ */
+#define X86_OPS_NATIVE(X) X(X87) X(FWAIT) X(MMX) X(SSE) X(AVX) X(MASKMOV) X(VMASKMOV) X(GATHER)
+
+#define X86_OPS_ALL(X) \
+	X86_OPS_INTEGER(X) X86_OPS_STRING(X) X86_OPS_BRANCH(X) X86_OPS_SYSTEM(X) X86_OPS_XSTATE(X) X86_OPS_NATIVE(X)
+
+enum x86_op {
+	X86_OP_NONE,
+#define X(name) X86_OP_##name,
+	X86_OPS_ALL(X)
+#undef X
+	X86_OP_COUNT
+};
+
+/* CPUID bit that an encoding needs; the cpu model says whether the guest has it. */
+enum x86_feature_gate {
+	X86_F_NONE,
+	X86_F_CX8, X86_F_CMOV, X86_F_FXSR, X86_F_MMX, X86_F_SSE, X86_F_SSE2, X86_F_SSE3, X86_F_SSSE3, X86_F_SSE41, X86_F_SSE42,
+	X86_F_CX16, X86_F_POPCNT, X86_F_LZCNT, X86_F_BMI1, X86_F_BMI2, X86_F_AVX, X86_F_AVX2, X86_F_F16C, X86_F_FMA,
+	X86_F_MOVBE, X86_F_AES, X86_F_PCLMUL, X86_F_XSAVE, X86_F_XSAVEOPT, X86_F_XSAVEC, X86_F_XSAVES, X86_F_FSGSBASE,
+	X86_F_INVPCID, X86_F_RDRAND, X86_F_RDSEED, X86_F_ADX, X86_F_SMAP, X86_F_CLFLUSH, X86_F_CLFLUSHOPT, X86_F_CLWB,
+	X86_F_RDTSCP, X86_F_RDPID, X86_F_SYSCALL, X86_F_SEP, X86_F_MONITOR, X86_F_CLZERO, X86_F_LAHF64, X86_F_3DNOWPREFETCH,
+	X86_F_SSE4A, X86_F_SHA, X86_F_VAES, X86_F_VPCLMUL, X86_F_X87,
+	X86_F_COUNT
+};
+
+#endif
