@@ -103,6 +103,7 @@ struct x86_cpu {
 	struct guest_memory *mem;
 	unsigned index;     /* vcpu number = APIC id */
 	void *engine;       /* cpu/soft's own struct, NULL otherwise */
+	void *interp_cache; /* INTERP_CACHE_BYTES zeroed by the owner for decoded instructions (interp.h), or NULL: slower, no other difference */
 
 	/* Engine hooks, NULL when no translator is attached. */
 	void (*on_tlb_flush)(struct x86_cpu *cpu, bool global); /* all (non-global) translations dropped */

@@ -11,6 +11,10 @@
 #include "cpu/x86/decode.h"
 #include "cpu/x86/mmu.h"
 
+/* Size of the decoded-instruction cache behind cpu->interp_cache; self-validating, never needs a flush. */
+#define INTERP_CACHE_BITS 11
+#define INTERP_CACHE_BYTES ((size_t)160 << INTERP_CACHE_BITS)
+
 enum x86_step {
 	X86_STEP_OK,
 	X86_STEP_HALT,     /* activity is no longer X86_RUNNING (HLT, shutdown, wait-for-SIPI) */
@@ -80,6 +84,9 @@ bool x86_load_segment(struct x86_cpu *cpu, unsigned seg, uint16_t selector) LODG
 /* MSRs as RDMSR/WRMSR see them: false means #GP (recorded). msr.c; also what kvm's state exchange uses. */
 bool x86_msr_read(struct x86_cpu *cpu, uint32_t msr, uint64_t *value) LODGE_MUST_CHECK;
 bool x86_msr_write(struct x86_cpu *cpu, uint32_t msr, uint64_t value) LODGE_MUST_CHECK;
+
+/* May the current program use @size ports from @port on? (CPL, IOPL, VM86, TSS bitmap); false: #GP recorded. exec_io.c */
+bool x86_io_allowed(struct x86_cpu *cpu, uint16_t port, unsigned size) LODGE_MUST_CHECK;
 
 /* Guest TSC now. */
 uint64_t x86_tsc(struct x86_cpu *cpu);
