@@ -49,6 +49,18 @@ struct x86_tlb_exec {
 	uint64_t ram_page[TLB_ENTRIES]; /* MEMORY_NO_RAM_PAGE for ROM */
 };
 
+/*
+ * Which entries of one TLB array are filled, and which of those a non-global
+ * flush drops: flushes touch filled entries only. Kept by mmu.c; whoever else
+ * fills an entry uses mmu_tlb_insert().
+ */
+#define TLB_MARK_WORDS (TLB_ENTRIES / 64)
+#define TLB_ARRAYS (TLB_NMODES * TLB_NKINDS + 2) /* data arrays, then itlb[0], itlb[1] */
+struct x86_tlb_marks {
+	uint64_t live[TLB_MARK_WORDS];
+	uint64_t nonglobal[TLB_MARK_WORDS];
+};
+
 /* Requests to a vcpu; set by any thread with cpu_request(), served by its own at safe points. */
 #define CPU_REQ_INTR 0x01u      /* look at the LAPIC / ExtINT */
 #define CPU_REQ_NMI 0x02u
@@ -114,6 +126,15 @@ struct x86_cpu {
 	void (*on_ram_write)(struct x86_cpu *cpu, uint64_t ram_page, unsigned offset, unsigned len);
 
 	struct x86_cpu_stats stats;
+
+	/* Not architectural; owned by cpu/x86's files. */
+	uint8_t debug_hits;          /* DR6.B0-3 of data breakpoints met since the last debug trap */
+	uint64_t tsc_mul;            /* guest kHz / host kHz in 16.48 fixed point, 0: they are equal (the usual case) */
+	uint64_t steal_seen_ns;      /* run-queue wait already in the guest's record */
+	uint64_t steal_next_ns;      /* do not look again before */
+	struct x86_tlb_marks marks[TLB_ARRAYS];
+	/* A bit a 2M (1G) region, hashed, in which a large page was filled since the last full flush: INVLPG must drop all of it. */
+	uint64_t large_2m[16], large_1g[2];
 
 	struct x86_tlb_array tlb[TLB_NMODES][TLB_NKINDS];
 	struct x86_tlb_exec itlb[2]; /* [0] CPL<3, [1] CPL 3 */

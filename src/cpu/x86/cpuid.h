@@ -35,6 +35,7 @@ struct x86_cpu_model {
 	uint64_t cr4_reserved;  /* bits that #GP */
 	uint64_t efer_reserved;
 	uint8_t phys_bits;      /* 40 */
+	bool page_1g;           /* 1 GiB pages */
 	uint64_t features[(X86_F_COUNT + 63) / 64]; /* enum x86_feature_gate */
 	unsigned nentries;
 	struct cpuid_entry entries[CPUID_ENTRIES_MAX];

@@ -33,6 +33,12 @@ bool mmu_probe(struct x86_cpu *cpu, uint64_t lin, struct x86_walk *out) LODGE_MU
 /* Fill the TLB for one page; false: fault. Pages that may not be cached are walked each time and are no error. */
 bool mmu_fill(struct x86_cpu *cpu, uint64_t lin, enum x86_access access, enum tlb_mode mode) LODGE_MUST_CHECK;
 
+/*
+ * Put a translation into a data array, flush bookkeeping included. The caller
+ * guarantees the invariants at struct x86_tlb_array.
+ */
+void mmu_tlb_insert(struct x86_cpu *cpu, enum tlb_mode mode, enum tlb_kind kind, uint64_t lin, const uint8_t *hva_page, bool global);
+
 /* 1, 2, 4, 8 bytes at a linear address, page crossing included; MMIO goes to the environment. Zero-extended. */
 bool mmu_read(struct x86_cpu *cpu, uint64_t lin, unsigned size, enum tlb_mode mode, uint64_t *value) LODGE_MUST_CHECK;
 bool mmu_write(struct x86_cpu *cpu, uint64_t lin, unsigned size, enum tlb_mode mode, uint64_t value) LODGE_MUST_CHECK;

@@ -1,0 +1,251 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The soft TLB: filling, flushing and what may enter it. Entries serve 4K even
+ * when the guest's page is larger; the large_2m/large_1g filters remember
+ * where large pages were used, so that INVLPG drops all parts of one.
+ */
+#include "cpu/x86/debug.h"
+#include "cpu/x86/mmu_internal.h"
+
+static unsigned tlb_index(uint64_t lin)
+{
+	return (unsigned)(lin >> MEMORY_PAGE_BITS) & (TLB_ENTRIES - 1);
+}
+
+static uint64_t *tlb_tags(struct x86_cpu *cpu, unsigned array)
+{
+	unsigned data = TLB_NMODES * TLB_NKINDS;
+
+	return array < data ? cpu->tlb[array / TLB_NKINDS][array % TLB_NKINDS].tag : cpu->itlb[array - data].tag;
+}
+
+static void marks_set(struct x86_tlb_marks *m, unsigned index, bool global)
+{
+	uint64_t bit = UINT64_C(1) << (index % 64);
+
+	m->live[index / 64] |= bit;
+	if (global)
+		m->nonglobal[index / 64] &= ~bit;
+	else
+		m->nonglobal[index / 64] |= bit;
+}
+
+static void entry_drop(struct x86_cpu *cpu, unsigned array, unsigned index)
+{
+	uint64_t bit = UINT64_C(1) << (index % 64);
+
+	tlb_tags(cpu, array)[index] = TLB_EMPTY;
+	cpu->marks[array].live[index / 64] &= ~bit;
+	cpu->marks[array].nonglobal[index / 64] &= ~bit;
+}
+
+void mmu_tlb_insert(struct x86_cpu *cpu, enum tlb_mode mode, enum tlb_kind kind, uint64_t lin, const uint8_t *hva_page, bool global)
+{
+	unsigned i = tlb_index(lin);
+	uint64_t page = lin & ~UINT64_C(0xfff);
+	struct x86_tlb_array *a = &cpu->tlb[mode][kind];
+
+	a->tag[i] = page;
+	a->delta[i] = (uint64_t)(uintptr_t)hva_page - page;
+	marks_set(&cpu->marks[mode * TLB_NKINDS + kind], i, global);
+	cpu->stats.tlb_fills++;
+}
+
+static void itlb_insert(struct x86_cpu *cpu, unsigned user, uint64_t lin, const struct x86_walk *walk, const struct memory_page *page)
+{
+	unsigned i = tlb_index(lin);
+	struct x86_tlb_exec *a = &cpu->itlb[user];
+
+	a->tag[i] = lin & ~UINT64_C(0xfff);
+	a->gpa_page[i] = walk->gpa & ~UINT64_C(0xfff);
+	a->hva[i] = page->read_hva;
+	a->ram_page[i] = page->ram_page;
+	marks_set(&cpu->marks[TLB_NMODES * TLB_NKINDS + user], i, walk->global);
+	cpu->stats.tlb_fills++;
+}
+
+static void note_page_size(struct x86_cpu *cpu, uint64_t lin, uint64_t page_bytes)
+{
+	if (page_bytes == MEMORY_PAGE_BYTES)
+		return;
+	if (page_bytes > (UINT64_C(1) << 22)) {
+		cpu->large_1g[lin >> 36 & 1] |= UINT64_C(1) << (lin >> 30 & 63);
+		return;
+	}
+	/* A 4M page is noted as both of its halves. */
+	for (uint64_t at = lin & ~(page_bytes - 1), end = at + page_bytes; at != end; at += UINT64_C(1) << 21)
+		cpu->large_2m[at >> 27 & 15] |= UINT64_C(1) << (at >> 21 & 63);
+}
+
+static void target_write(struct x86_cpu *cpu, uint64_t lin, enum tlb_mode mode, const struct x86_walk *walk, const struct memory_page *page,
+			 bool watched, struct mmu_target *out)
+{
+	bool ram = page->write_hva && page->ram_page != MEMORY_NO_RAM_PAGE;
+
+	out->host = page->write_hva ? page->write_hva + (lin & 0xfff) : NULL;
+	/* With CR0.WP clear a write to a read-only page stays out: the arrays hold for WP set. */
+	if (ram && !watched && walk->writable && walk->dirty && (!cpu->may_cache_write || cpu->may_cache_write(cpu, page->ram_page))) {
+		mmu_tlb_insert(cpu, mode, TLB_WRITE, lin, page->write_hva, walk->global);
+		if (page->read_hva)
+			mmu_tlb_insert(cpu, mode, TLB_READ, lin, page->read_hva, walk->global);
+		return;
+	}
+	out->notify = ram && cpu->on_ram_write;
+}
+
+bool mmu_translate(struct x86_cpu *cpu, uint64_t lin, enum x86_access access, enum tlb_mode mode, struct mmu_target *out)
+{
+	struct x86_walk walk;
+	struct memory_page page;
+	bool watched;
+
+	cpu->stats.page_walks++;
+	if (!mmu_walk(cpu, lin, access, mode, &walk))
+		return false;
+	memory_page_lookup(cpu->mem, gpa(walk.gpa), &page);
+	note_page_size(cpu, lin, walk.page_bytes);
+	*out = (struct mmu_target){ .gpa = walk.gpa, .ram_page = page.ram_page };
+	if (access == X86_EXEC) {
+		itlb_insert(cpu, mode == TLB_USER, lin, &walk, &page);
+		return true;
+	}
+	watched = unlikely(cpu->s.dr7 & X86_DR7_ENABLES) && x86_debug_page_watched(cpu, lin);
+	if (access == X86_WRITE) {
+		target_write(cpu, lin, mode, &walk, &page, watched, out);
+		return true;
+	}
+	out->host = page.read_hva ? page.read_hva + (lin & 0xfff) : NULL;
+	if (page.read_hva && !watched)
+		mmu_tlb_insert(cpu, mode, TLB_READ, lin, page.read_hva, walk.global);
+	return true;
+}
+
+bool mmu_fill(struct x86_cpu *cpu, uint64_t lin, enum x86_access access, enum tlb_mode mode)
+{
+	struct mmu_target t;
+
+	return mmu_translate(cpu, lin, access, mode, &t);
+}
+
+bool mmu_exec_entry(struct x86_cpu *cpu, uint64_t lin, unsigned *index)
+{
+	unsigned user = cpu->cpl == 3;
+
+	*index = tlb_index(lin);
+	if (likely(cpu->itlb[user].tag[*index] == (lin & ~UINT64_C(0xfff))))
+		return true;
+	if (cpu->long_mode && !mmu_canonical(lin))
+		return cpu_gp(cpu, 0);
+	return mmu_fill(cpu, lin, X86_EXEC, user ? TLB_USER : TLB_KERNEL);
+}
+
+/* Empty the entries of @array whose bit is in @bits. */
+static void tags_clear(uint64_t *tags, const uint64_t *bits)
+{
+	for (unsigned w = 0; w < TLB_MARK_WORDS; w++)
+		for (uint64_t left = bits[w]; left; left &= left - 1)
+			tags[w * 64 + (unsigned)__builtin_ctzll(left)] = TLB_EMPTY;
+}
+
+void mmu_flush_all(struct x86_cpu *cpu)
+{
+	cpu->stats.tlb_flushes++;
+	for (unsigned a = 0; a < TLB_ARRAYS; a++) {
+		tags_clear(tlb_tags(cpu, a), cpu->marks[a].live);
+		cpu->marks[a] = (struct x86_tlb_marks){ 0 };
+	}
+	for (unsigned i = 0; i < ARRAY_LEN(cpu->large_2m); i++)
+		cpu->large_2m[i] = 0;
+	cpu->large_1g[0] = cpu->large_1g[1] = 0;
+	if (cpu->on_tlb_flush)
+		cpu->on_tlb_flush(cpu, true);
+}
+
+void mmu_flush_nonglobal(struct x86_cpu *cpu)
+{
+	cpu->stats.tlb_flushes++;
+	for (unsigned a = 0; a < TLB_ARRAYS; a++) {
+		struct x86_tlb_marks *m = &cpu->marks[a];
+
+		tags_clear(tlb_tags(cpu, a), m->nonglobal);
+		for (unsigned w = 0; w < TLB_MARK_WORDS; w++) {
+			m->live[w] &= ~m->nonglobal[w];
+			m->nonglobal[w] = 0;
+		}
+	}
+	if (cpu->on_tlb_flush)
+		cpu->on_tlb_flush(cpu, false);
+}
+
+void mmu_tlb_reset(struct x86_cpu *cpu)
+{
+	for (unsigned a = 0; a < TLB_ARRAYS; a++) {
+		uint64_t *tags = tlb_tags(cpu, a);
+
+		for (unsigned i = 0; i < TLB_ENTRIES; i++)
+			tags[i] = TLB_EMPTY;
+	}
+	mmu_flush_all(cpu);
+}
+
+static void range_drop(struct x86_cpu *cpu, uint64_t lin, unsigned shift)
+{
+	for (unsigned a = 0; a < TLB_ARRAYS; a++) {
+		uint64_t *tags = tlb_tags(cpu, a);
+
+		for (unsigned w = 0; w < TLB_MARK_WORDS; w++) {
+			for (uint64_t left = cpu->marks[a].live[w]; left; left &= left - 1) {
+				unsigned i = w * 64 + (unsigned)__builtin_ctzll(left);
+
+				if (tags[i] >> shift == lin >> shift)
+					entry_drop(cpu, a, i);
+			}
+		}
+	}
+}
+
+void mmu_flush_page(struct x86_cpu *cpu, uint64_t lin)
+{
+	bool in_1g = cpu->large_1g[lin >> 36 & 1] >> (lin >> 30 & 63) & 1;
+	bool in_2m = cpu->large_2m[lin >> 27 & 15] >> (lin >> 21 & 63) & 1;
+	unsigned i = tlb_index(lin);
+
+	if (in_1g || in_2m) {
+		/* Outside PAE the large page is 4M. */
+		range_drop(cpu, lin, in_1g ? 30 : (cpu->s.cr4 & X86_CR4_PAE) ? 21 : 22);
+		if (cpu->on_tlb_flush)
+			cpu->on_tlb_flush(cpu, true);
+		return;
+	}
+	for (unsigned a = 0; a < TLB_ARRAYS; a++)
+		if (tlb_tags(cpu, a)[i] == (lin & ~UINT64_C(0xfff)))
+			entry_drop(cpu, a, i);
+	if (cpu->on_tlb_flush_page)
+		cpu->on_tlb_flush_page(cpu, lin);
+}
+
+void mmu_drop_write(struct x86_cpu *cpu, uint64_t ram_page)
+{
+	uint64_t hva = (uint64_t)(uintptr_t)cpu->mem->ram_hva + (ram_page << MEMORY_PAGE_BITS);
+
+	for (unsigned mode = 0; mode < TLB_NMODES; mode++) {
+		struct x86_tlb_array *t = &cpu->tlb[mode][TLB_WRITE];
+		unsigned a = mode * TLB_NKINDS + TLB_WRITE;
+
+		for (unsigned w = 0; w < TLB_MARK_WORDS; w++) {
+			for (uint64_t left = cpu->marks[a].live[w]; left; left &= left - 1) {
+				unsigned i = w * 64 + (unsigned)__builtin_ctzll(left);
+
+				if (t->tag[i] + t->delta[i] == hva)
+					entry_drop(cpu, a, i);
+			}
+		}
+	}
+}
+
+void mmu_load_cr3(struct x86_cpu *cpu, uint64_t value)
+{
+	/* Nothing is kept for other PCIDs, so that NOFLUSH, a permission and no order, is not needed. */
+	cpu->s.cr3 = value & ~(UINT64_C(1) << 63);
+	mmu_flush_nonglobal(cpu);
+}
