@@ -9,6 +9,7 @@
 
 #include "cpu/x86/cpuid.h"
 #include "cpu/x86/env.h"
+#include "cpu/x86/state.h"
 #include "devices/device.h"
 #include "memory/guest_memory.h"
 
@@ -58,6 +59,7 @@ struct machine_config {
 	uint64_t (*tsc_to_ns)(void *ctx, unsigned vcpu, uint64_t guest_tsc);
 	uint64_t (*read_tsc)(void *ctx, unsigned vcpu);
 	void *ctx;
+	uint8_t uuid[16]; /* SMBIOS system UUID; all zero: not set */
 };
 
 struct machine;
