@@ -76,20 +76,22 @@ static uint8_t read_byte(const struct flash_cfi *f, uint64_t at)
 static void program_byte(struct flash_cfi *f, uint64_t at, uint8_t value)
 {
 	if (f->read_only) {
-		f->status |= STATUS_PROGRAM_ERROR | STATUS_PROTECTED;
+		f->status |= STATUS_READY | STATUS_PROGRAM_ERROR | STATUS_PROTECTED;
 		return;
 	}
 	f->array[at] &= value;
+	f->status |= STATUS_READY;
 	f->changes++;
 }
 
 static void erase_block(struct flash_cfi *f, uint64_t at)
 {
 	if (f->read_only) {
-		f->status |= STATUS_ERASE_ERROR | STATUS_PROTECTED;
+		f->status |= STATUS_READY | STATUS_ERASE_ERROR | STATUS_PROTECTED;
 		return;
 	}
 	memset(f->array + align_down(at, FLASH_BLOCK_BYTES), 0xff, FLASH_BLOCK_BYTES);
+	f->status |= STATUS_READY;
 	f->changes++;
 }
 
@@ -99,8 +101,8 @@ static void command(struct flash_cfi *f, uint64_t at, uint8_t value)
 	case 0x10:
 	case 0x40: f->mode = FLASH_PROGRAM; break;
 	case 0x20: f->mode = FLASH_ERASE; break;
-	case 0x50:
-		f->status = STATUS_READY;
+	case 0x50: /* firmware tells flash from ROM by a status of zero here; a real chip would keep the ready bit */
+		f->status = 0;
 		f->mode = FLASH_READ_ARRAY;
 		break;
 	case 0x60: f->mode = FLASH_LOCK; break;
