@@ -244,7 +244,7 @@ static void iasl_understands_the_dsdt(void **state)
 	write_file(path, fadt, get_le32(fadt + 4));
 	(void)snprintf(cmd, sizeof(cmd),
 		       "cd %s && iasl -d dsdt.aml >log 2>&1 && iasl -d facp.aml >>log 2>&1 && iasl -we dsdt.dsl >>log 2>&1 &&"
-		       " grep -q 'Device (COM1)' dsdt.dsl && grep -q 'Name (_S5' dsdt.dsl && ! grep -qi 'invalid\\|incorrect\\|0 Errors, [1-9]' log", dir);
+		       " grep -q 'Device (COM1)' dsdt.dsl && grep -q 'Name (.*_S5' dsdt.dsl && ! grep -qi 'invalid\\|incorrect\\|0 Errors, [1-9]' log", dir);
 	assert_int_equal(system(cmd), 0);
 	(void)snprintf(cmd, sizeof(cmd), "rm -rf %s", dir);
 	assert_int_equal(system(cmd), 0);
