@@ -1,0 +1,267 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The run loop of a soft vcpu: serve requests, sleep when halted, find or make
+ * the block for s.rip, run generated code, deal with why it came back.
+ */
+#include "cpu/soft/soft.h"
+#include "cpu/x86/fpu.h"
+
+typedef uint64_t soft_enter_fn(const void *code);
+
+void soft_step(struct soft_vcpu *v)
+{
+	v->stats.insns_interpreted++;
+	x86_step(&v->cpu);
+}
+
+/* Run one decoded instruction by the interpreter, faults delivered. */
+static void interpret(struct soft_vcpu *v, uint64_t rip, const struct insn *insn)
+{
+	v->cpu.s.rip = rip;
+	v->stats.insns_interpreted++;
+	if (!x86_exec(&v->cpu, insn))
+		x86_raise(&v->cpu);
+}
+
+uint64_t soft_interp_site(struct soft_vcpu *v, const struct soft_site *site)
+{
+	uint64_t invalidations = v->invalidations, next = site->rip + site->insn.len;
+	uint16_t left = site->left;
+
+	if (v->cpu.code_mode != X86_MODE_64)
+		next = (uint32_t)next;
+	v->jit_insns--;
+	interpret(v, site->rip, &site->insn);
+	if (!site->ends && v->cpu.s.rip == next && v->invalidations == invalidations && !v->cpu.s.interrupt_shadow) {
+		cpu_fpu_enter(&v->cpu);
+		return 0;
+	}
+	v->jit_insns -= left;
+	return 1;
+}
+
+static uint64_t slow_access(struct soft_vcpu *v, uint64_t lin, const struct soft_slow_data *data, enum tlb_kind kind)
+{
+	struct x86_cpu *cpu = &v->cpu;
+	unsigned i = lin >> 12 & (TLB_ENTRIES - 1);
+	uint64_t invalidations = v->invalidations;
+
+	if ((lin & 0xfff) + data->size <= 4096 && mmu_canonical(lin) && !v->vm->options.notlb) {
+		cpu->s.rip = data->rip;
+		if (mmu_fill(cpu, lin, kind == TLB_WRITE ? X86_WRITE : X86_READ, cpu->tlb_mode) &&
+		    cpu->tlb[cpu->tlb_mode][kind].tag[i] == (lin & ~UINT64_C(0xfff)) && v->invalidations == invalidations) {
+			cpu_fpu_enter(cpu);
+			return 0;
+		}
+	}
+	cpu->s.rip = data->rip;
+	v->jit_insns -= data->left;
+	soft_step(v);
+	return 1;
+}
+
+uint64_t soft_slow_read(struct soft_vcpu *v, uint64_t lin, const struct soft_slow_data *data)
+{
+	return slow_access(v, lin, data, TLB_READ);
+}
+
+uint64_t soft_slow_write(struct soft_vcpu *v, uint64_t lin, const struct soft_slow_data *data)
+{
+	return slow_access(v, lin, data, TLB_WRITE);
+}
+
+static uint32_t chaos(struct soft_vcpu *v)
+{
+	v->chaos_state = v->chaos_state * UINT64_C(6364136223846793005) + 1442695040888963407u;
+	return (uint32_t)(v->chaos_state >> 40);
+}
+
+/*
+ * An interrupt that came while interrupts were off is remembered here, so that
+ * generated code does not stop at every poll for it. What turns interrupts on
+ * always returns to the run loop, which asks due().
+ */
+static void defer_masked(struct soft_vcpu *v)
+{
+	if (!(v->cpu.s.rflags & X86_FLAG_IF) || v->cpu.s.interrupt_shadow)
+		v->deferred |= atomic_fetch_and_explicit(&v->cpu.request, ~CPU_REQ_INTR, memory_order_seq_cst) & CPU_REQ_INTR;
+}
+
+static bool due(struct soft_vcpu *v)
+{
+	if (unlikely(v->deferred) && (v->cpu.s.rflags & X86_FLAG_IF) && !v->cpu.s.interrupt_shadow) {
+		cpu_request(&v->cpu, v->deferred);
+		v->deferred = 0;
+	}
+	return atomic_load_explicit(&v->cpu.request, memory_order_relaxed) ||
+	       (v->cpu.s.nmi_pending && !v->cpu.s.nmi_blocked && !v->cpu.s.interrupt_shadow);
+}
+
+/* At a safe point: whatever may happen at any time, now. */
+static void stir(struct soft_vcpu *v)
+{
+	switch (chaos(v) % 64) {
+	case 0:
+		soft_flush_all_blocks(v);
+		break;
+	case 1: case 2:
+		mmu_flush_all(&v->cpu);
+		break;
+	case 3: case 4: case 5:
+		if (v->nblocks)
+			soft_block_kill(v, &v->blocks[chaos(v) % v->nblocks]);
+		break;
+	default:
+		break;
+	}
+}
+
+/* The block for s.rip; NULL when the interpreter should take a step instead (which also raises fetch faults). */
+static struct soft_block *current_block(struct soft_vcpu *v)
+{
+	struct x86_cpu *cpu = &v->cpu;
+	unsigned user = cpu->cpl == 3, index;
+	bool translatable;
+	uint32_t key = soft_mode_key(cpu, &translatable);
+	struct soft_block *b;
+
+	if (!translatable || v->vm->options.interp)
+		return NULL;
+	if (!mmu_canonical(cpu->s.rip) || (cpu->code_mode != X86_MODE_64 && cpu->s.rip > UINT32_MAX) || !mmu_exec_entry(cpu, cpu->s.rip, &index))
+		return NULL;
+	soft_ibtc_select(v, cpu->tlb_mode, key);
+	b = soft_block_find(v, cpu->s.rip, cpu->itlb[user].gpa_page[index] | (cpu->s.rip & 0xfff), key);
+	if (b)
+		return b;
+	/* Finding may have filled the second page of a straddler over this entry. */
+	if (!mmu_exec_entry(cpu, cpu->s.rip, &index))
+		return NULL;
+	return soft_translate(v, key, user, index);
+}
+
+static uint64_t enter(struct soft_vcpu *v, const struct soft_block *b)
+{
+	union {
+		const uint8_t *code;
+		soft_enter_fn *fn;
+	} stub = { .code = v->area.rx + v->stubs.enter };
+
+	cpu_fpu_enter(&v->cpu);
+	return stub.fn(v->area.rx + b->entry[SOFT_ENTRY_PLAIN]);
+}
+
+/*
+ * Run from s.rip until something needs attention. After a direct exit or a
+ * table miss the way found is remembered, if nothing died meanwhile.
+ */
+static void run_blocks(struct soft_vcpu *v)
+{
+	struct soft_link *link = NULL;
+	bool indirect = false;
+	uint64_t invalidations = v->invalidations, exit;
+
+	while (v->cpu.s.activity == X86_RUNNING && !due(v)) {
+		struct soft_block *b = current_block(v);
+
+		if (!b) {
+			soft_step(v);
+			link = NULL;
+			indirect = false;
+			continue;
+		}
+		if (v->invalidations == invalidations) {
+			if (link)
+				soft_link_to(v, link, b);
+			else if (indirect)
+				soft_ibtc_fill(v, b);
+		}
+		if (v->vm->options.chaos)
+			stir(v);
+		if (b->dead || !v->nblocks) {
+			link = NULL;
+			continue;
+		}
+		invalidations = v->invalidations;
+		exit = enter(v, b);
+		link = NULL;
+		indirect = false;
+		if (exit >= SOFT_EXIT_SMALL_MAX) {
+			link = (struct soft_link *)(uintptr_t)exit;
+			v->cpu.s.rip = link->target;
+			invalidations = v->invalidations;
+			if (link->from->dead)
+				link = NULL;
+		} else if (exit == SOFT_EXIT_STEP || exit == SOFT_EXIT_STEP_INDIRECT) {
+			if (v->vm->config.stats)
+				v->jit_insns--;
+			soft_step(v);
+			indirect = exit == SOFT_EXIT_STEP_INDIRECT;
+			invalidations = v->invalidations;
+		} else if (exit == SOFT_EXIT_REQUEST) {
+			return;
+		}
+	}
+}
+
+static void halt(struct soft_vcpu *v)
+{
+	uint32_t word = atomic_load_explicit(&v->sleep_word, memory_order_seq_cst);
+	uint64_t start;
+
+	if (atomic_load_explicit(&v->cpu.request, memory_order_seq_cst))
+		return;
+	v->stats.halts++;
+	cpu_leave(&v->cpu);
+	soft_engine_leave(v);
+	start = host_clock_ns();
+	host_wait(&v->sleep_word, word, UINT64_MAX);
+	v->stats.idle_ns += host_clock_ns() - start;
+	soft_engine_enter(v);
+}
+
+/* Requests that are the engine's own; the rest is architecture. */
+static void serve_engine_requests(struct soft_vcpu *v)
+{
+	uint32_t mine = atomic_fetch_and_explicit(&v->cpu.request, ~(CPU_REQ_CODE | CPU_REQ_FLUSH), memory_order_seq_cst) &
+			(CPU_REQ_CODE | CPU_REQ_FLUSH);
+
+	if (mine & CPU_REQ_FLUSH) {
+		mmu_flush_all(&v->cpu);
+		soft_flush_all_blocks(v);
+	}
+	if (mine & CPU_REQ_CODE) {
+		/* Somebody wants to change our tables: stand aside. */
+		soft_engine_leave(v);
+		soft_engine_enter(v);
+	}
+}
+
+enum cpu_exit soft_run(struct soft_vcpu *v, struct lodge_error *err)
+{
+	enum cpu_exit exit = CPU_EXIT_STOPPED;
+
+	(void)err;
+	soft_engine_enter(v);
+	for (;;) {
+		if (due(v)) {
+			serve_engine_requests(v);
+			if (atomic_load_explicit(&v->cpu.request, memory_order_relaxed) & CPU_REQ_STOP) {
+				atomic_fetch_and_explicit(&v->cpu.request, ~CPU_REQ_STOP, memory_order_seq_cst);
+				break;
+			}
+			x86_serve_requests(&v->cpu);
+			defer_masked(v);
+		}
+		if (v->cpu.s.activity == X86_SHUTDOWN) {
+			exit = CPU_EXIT_SHUTDOWN;
+			break;
+		}
+		if (v->cpu.s.activity == X86_RUNNING)
+			run_blocks(v);
+		else if (!due(v))
+			halt(v);
+	}
+	cpu_leave(&v->cpu);
+	soft_engine_leave(v);
+	return exit;
+}

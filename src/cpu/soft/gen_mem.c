@@ -1,0 +1,205 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Memory operands: compute the address, look it up in the soft TLB, hand back
+ * a host operand. A miss goes to a cold path which recomputes the address and
+ * calls C; C fills the TLB and comes back to the start of the check, or has the
+ * interpreter do the whole instruction (MMIO, page crossing, pages with code).
+ *
+ * With flags dead or parked (S0 = R10, S1 = R11; base RBX, displacement 18h):
+ *     lea  s0, [rbx+18h]
+ *     pext s1, s0, gs:index_mask
+ *     lea  s0, [s0+7]              ; last byte: a crossing misses
+ *     and  s0, -4096
+ *     cmp  s0, gs:tag[s1*8]
+ *     jne  cold
+ *     mov  s1, gs:delta[s1*8]
+ *     ...  [rbx+s1+18h]
+ */
+#include "cpu/soft/tr.h"
+
+struct tr_ea tr_ea_of(const struct tr *t, const struct insn *in)
+{
+	struct tr_ea ea = { .base = in->base, .index = in->index, .scale = in->scale, .seg_base = X86_NSEG };
+
+	ea.wide = t->is64 && in->addrsize == 8;
+	ea.disp = (int32_t)in->disp;
+	if (in->seg == X86_FS || in->seg == X86_GS)
+		ea.seg_base = in->seg;
+	if (in->base == X86_REG_RIP) {
+		ea.fixed = true;
+		ea.addr = t->next + (uint64_t)in->disp;
+	} else if (in->base == X86_NOREG && in->index == X86_NOREG) {
+		ea.fixed = true;
+		ea.addr = (uint64_t)in->disp;
+	}
+	if (!ea.wide)
+		ea.addr = (uint32_t)ea.addr;
+	return ea;
+}
+
+struct tr_ea tr_ea_stack(const struct tr *t, unsigned base, int32_t disp)
+{
+	return (struct tr_ea){ .base = (uint8_t)base, .index = X86_NOREG, .seg_base = X86_NSEG, .wide = t->is64, .disp = disp };
+}
+
+/* The offset part of the address, without segment base. @tmp may be HR_NONE if at most one register is in memory. */
+static void offset_into(struct tr *t, struct emit *e, const struct tr_ea *ea, unsigned dst, unsigned tmp)
+{
+	struct host_mem m = { .base = HR_NONE, .index = HR_NONE, .scale = ea->scale, .disp = ea->disp };
+	unsigned spare = dst;
+
+	(void)t;
+	if (ea->fixed) {
+		emit_imm(e, dst, ea->addr);
+		return;
+	}
+	if (ea->base != X86_NOREG) {
+		m.base = (uint8_t)tr_host_gpr(ea->base);
+		if (tr_in_memory(ea->base)) {
+			emit_load(e, dst, GS_GPR(ea->base));
+			m.base = (uint8_t)dst;
+			spare = tmp;
+		}
+	}
+	if (ea->index != X86_NOREG) {
+		m.index = (uint8_t)tr_host_gpr(ea->index);
+		if (tr_in_memory(ea->index)) {
+			emit_load(e, spare, GS_GPR(ea->index));
+			m.index = (uint8_t)spare;
+		}
+	}
+	if (ea->wide)
+		emit_lea(e, dst, m);
+	else
+		emit_lea32(e, dst, m);
+}
+
+static struct host_mem seg_base_mem(const struct tr_ea *ea)
+{
+	return gs_mem(offsetof(struct x86_state, seg) + ea->seg_base * sizeof(struct x86_segment) + offsetof(struct x86_segment, base));
+}
+
+void tr_linear(struct tr *t, struct emit *e, const struct tr_ea *ea, unsigned dst)
+{
+	unsigned tmp = dst == HR_S0 ? HR_S1 : HR_S0;
+	struct host_mem sum = { .base = (uint8_t)dst, .index = (uint8_t)tmp };
+
+	offset_into(t, e, ea, dst, tmp);
+	if (ea->seg_base == X86_NSEG)
+		return;
+	emit_load(e, tmp, seg_base_mem(ea));
+	if (t->is64)
+		emit_lea(e, dst, sum);
+	else
+		emit_lea32(e, dst, sum);
+}
+
+/* Behind the hot code: R10 = linear address, call C, try again. */
+static uint64_t cold_miss(struct tr *t, const struct tr_ea *ea, enum tlb_kind kind, unsigned bytes, uint64_t retry)
+{
+	struct emit *c = &t->cold;
+	uint64_t here = emit_rx(c, c->p);
+
+	tr_linear(t, c, ea, HR_S0);
+	emit_call(c, tr_stub(t, t->v->stubs.slow[kind][t->parked]));
+	emit_jmp(c, retry);
+	emit64(c, t->rip);
+	emit8(c, bytes);
+	emit8(c, t->n - t->i);
+	return here;
+}
+
+static size_t tlb_offset(const struct tr *t, enum tlb_kind kind, bool delta)
+{
+	unsigned mode = t->b->key >> SOFT_KEY_TLB_SHIFT & 3;
+
+	return offsetof(struct x86_cpu, tlb) + (mode * TLB_NKINDS + kind) * sizeof(struct x86_tlb_array) +
+	       (delta ? offsetof(struct x86_tlb_array, delta) : offsetof(struct x86_tlb_array, tag));
+}
+
+/* The address is a constant: so are the TLB slot and the tag. */
+static struct host_mem check_fixed(struct tr *t, const struct tr_ea *ea, enum tlb_kind kind, unsigned bytes)
+{
+	struct emit *e = &t->hot;
+	uint64_t retry = emit_rx(e, e->p), page = ea->addr & ~UINT64_C(0xfff);
+	size_t slot = 8 * (ea->addr >> 12 & (TLB_ENTRIES - 1));
+	struct host_mem tag = gs_mem(tlb_offset(t, kind, false) + slot);
+
+	if ((int64_t)page == (int32_t)page) {
+		emit_op_mem(e, EMIT_W, 0, 0x81, 7, &tag); /* cmp m, imm32 */
+		emit32(e, (uint32_t)page);
+	} else {
+		emit_imm(e, HR_S0, page);
+		emit_op_mem(e, EMIT_W, 0, 0x3b, HR_S0, &tag);
+	}
+	emit_jcc(e, 5, cold_miss(t, ea, kind, bytes, retry));
+	emit_load(e, HR_S1, gs_mem(tlb_offset(t, kind, true) + slot));
+	if ((int64_t)ea->addr == (int32_t)ea->addr) {
+		t->free = 1;
+		return (struct host_mem){ .base = HR_S1, .index = HR_NONE, .disp = (int32_t)ea->addr };
+	}
+	emit_imm(e, HR_S0, ea->addr);
+	emit_lea(e, HR_S0, (struct host_mem){ .base = HR_S0, .index = HR_S1 });
+	t->free = 2;
+	return (struct host_mem){ .base = HR_S0, .index = HR_NONE };
+}
+
+struct host_mem tr_check(struct tr *t, const struct tr_ea *ea, enum tlb_kind kind, unsigned bytes)
+{
+	struct emit *e = &t->hot;
+	bool both = !ea->fixed && ea->base != X86_NOREG && ea->index != X86_NOREG && tr_in_memory(ea->base) && tr_in_memory(ea->index);
+	struct host_mem tag = gs_indexed(tlb_offset(t, kind, false), HR_S1);
+	struct host_mem mask = GS_FIELD(index_mask);
+	uint64_t retry;
+
+	if (t->live[t->i] && !t->parked) {
+		emit_park_flags(e);
+		t->parked = true;
+	}
+	if (ea->fixed && ea->seg_base == X86_NSEG && (ea->addr & 0xfff) + bytes <= 4096)
+		return check_fixed(t, ea, kind, bytes);
+
+	retry = emit_rx(e, e->p);
+	tr_linear(t, e, ea, HR_S0);
+	if (both || (!t->is64 && ea->seg_base != X86_NSEG))
+		emit_store(e, GS_FIELD(tmp[0]), HR_S0);
+	if (t->v->vm->use_pext) {
+		emit_vex_mem(e, 2, 2, 0, 1, 0xf5, HR_S1, HR_S0, &mask);
+	} else {
+		emit_op_reg(e, 0, 0, 0x8b, HR_S1, HR_S0);
+		emit_op_reg(e, 0, 0, 0xc1, 5, HR_S1);
+		emit8(e, 12);
+		emit_op_reg(e, 0, 0, 0x81, 4, HR_S1);
+		emit32(e, TLB_ENTRIES - 1);
+	}
+	if (bytes > 1)
+		emit_lea(e, HR_S0, (struct host_mem){ .base = HR_S0, .index = HR_NONE, .disp = (int32_t)bytes - 1 });
+	emit_alu_imm(e, 4, HR_S0, -4096);
+	emit_op_mem(e, EMIT_W, 0, 0x3b, HR_S0, &tag);
+	emit_jcc(e, 5, cold_miss(t, ea, kind, bytes, retry));
+	emit_load(e, HR_S1, gs_indexed(tlb_offset(t, kind, true), HR_S1));
+
+	/* With a 64-bit base register alone, the delta takes the index's place. */
+	if (ea->wide && !ea->fixed && ea->index == X86_NOREG && !tr_in_memory(ea->base)) {
+		if (ea->seg_base != X86_NSEG) {
+			struct host_mem sb = seg_base_mem(ea);
+
+			emit_op_mem(e, EMIT_W, 0, 0x03, HR_S1, &sb);
+		}
+		t->free = 1;
+		return (struct host_mem){ .base = (uint8_t)tr_host_gpr(ea->base), .index = HR_S1, .disp = ea->disp };
+	}
+	if (both || (!t->is64 && ea->seg_base != X86_NSEG)) {
+		emit_load(e, HR_S0, GS_FIELD(tmp[0]));
+	} else {
+		offset_into(t, e, ea, HR_S0, HR_NONE);
+		if (ea->seg_base != X86_NSEG) {
+			struct host_mem sb = seg_base_mem(ea);
+
+			emit_op_mem(e, EMIT_W, 0, 0x03, HR_S0, &sb);
+		}
+	}
+	emit_lea(e, HR_S0, (struct host_mem){ .base = HR_S0, .index = HR_S1 });
+	t->free = 2;
+	return (struct host_mem){ .base = HR_S0, .index = HR_NONE };
+}

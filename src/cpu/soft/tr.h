@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The state of one translation, shared by translate.c and the gen_*.c files. */
+#ifndef LODGE_CPU_SOFT_TR_H
+#define LODGE_CPU_SOFT_TR_H
+
+#include "cpu/soft/emit.h"
+
+/* How an instruction is translated. */
+enum tr_class {
+	TR_INTERP,      /* call the interpreter and go on */
+	TR_INTERP_STOP, /* call the interpreter, then leave: mode or RIP may change */
+	TR_NATIVE,      /* the same instruction with registers renamed and its memory operand replaced */
+	TR_CUSTOM,      /* a template of its own */
+};
+
+struct tr {
+	struct soft_vcpu *v;
+	struct soft_block *b;
+	struct emit hot, cold;
+	unsigned n, i;          /* instructions; the current one */
+	const struct insn *in;
+	uint64_t rip, next;     /* of the current instruction */
+	bool is64;
+	bool parked;            /* the guest's flags are in park_flags, EFLAGS is free */
+	uint16_t live[SOFT_BLOCK_INSNS_MAX + 1]; /* flags needed before instruction i */
+	enum tr_class class[SOFT_BLOCK_INSNS_MAX];
+	unsigned free;          /* scratch registers that are free: bit 0 S0, bit 1 S1 */
+	bool failed;            /* no template after all: interpret this instruction */
+};
+
+/* A guest memory operand, from an instruction or made up for the stack. */
+struct tr_ea {
+	uint8_t base, index, scale; /* guest GPR numbers; X86_NOREG */
+	bool fixed;                 /* the address is `addr`, known now */
+	uint8_t seg_base;           /* X86_FS, X86_GS, or X86_NSEG for none */
+	bool wide;                  /* 64-bit address arithmetic; else modulo 2^32 */
+	int32_t disp;
+	uint64_t addr;
+};
+
+struct tr_ea tr_ea_of(const struct tr *t, const struct insn *in);
+struct tr_ea tr_ea_stack(const struct tr *t, unsigned base, int32_t disp);
+/* Compute the linear address in @dst; clobbers the other scratch, keeps EFLAGS. */
+void tr_linear(struct tr *t, struct emit *e, const struct tr_ea *ea, unsigned dst);
+/*
+ * Check @bytes at @ea for @kind and give the host operand. On return one
+ * scratch register is in use by the operand and t->free names the other. EFLAGS
+ * is clobbered; live guest flags have been parked.
+ */
+struct host_mem tr_check(struct tr *t, const struct tr_ea *ea, enum tlb_kind kind, unsigned bytes);
+
+void tr_need_flags(struct tr *t);  /* the next instruction wants the guest's flags in EFLAGS */
+void tr_native(struct tr *t);
+bool tr_custom(struct tr *t);      /* emits; false: not possible, interpret */
+void tr_exit(struct tr *t, unsigned n, uint64_t target); /* leave by direct link @n */
+void tr_interp(struct tr *t, bool ends);
+
+enum tr_class tr_classify(const struct tr *t, const struct insn *in);
+uint16_t tr_flags_read(enum tr_class class, const struct insn *in);
+uint16_t tr_flags_killed(enum tr_class class, const struct insn *in);
+uint16_t tr_flags_written(enum tr_class class, const struct insn *in);
+
+static inline unsigned tr_host_gpr(unsigned guest)
+{
+	return guest == X86_RSP ? HR_GUEST_RSP : guest;
+}
+static inline bool tr_in_memory(unsigned guest)
+{
+	return guest == X86_R10 || guest == X86_R11 || guest == X86_R15;
+}
+static inline uint64_t tr_stub(const struct tr *t, uint32_t offset)
+{
+	return (uint64_t)(uintptr_t)(t->v->area.rx + offset);
+}
+
+#endif
