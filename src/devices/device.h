@@ -38,6 +38,7 @@ struct bus_region {
 	void *dev;
 	struct host_mutex *lock; /* taken around access(); NULL: the device does its own locking */
 	struct bus_region *next; /* the bus's own */
+	_Atomic uint32_t users;  /* the bus's own: accesses in progress */
 };
 
 /* A port or MMIO bus. Regions sorted by base, no overlap. */
@@ -52,8 +53,16 @@ struct bus {
 void bus_init(struct bus *bus);
 /* LODGE_ERR_RANGE on overlap, wrap or a full table. Any thread. */
 enum lodge_err bus_add(struct bus *bus, struct bus_region *region) LODGE_MUST_CHECK;
-/* On return no access to the region is in progress or will begin. */
+/* All or nothing. */
+enum lodge_err bus_add_all(struct bus *bus, struct bus_region *regions, unsigned n) LODGE_MUST_CHECK;
+/*
+ * On return no access to the region is in progress or will begin; its memory
+ * must stay readable while the bus lives. Not from inside a bus access, nor
+ * under a lock that one takes.
+ */
 void bus_remove(struct bus *bus, struct bus_region *region);
+/* Take a region off without waiting for accesses in progress: for windows that the guest moves. Anywhere. Unknown ones are ignored. */
+void bus_detach(struct bus *bus, struct bus_region *region);
 /* Dispatch. An access that straddles a region's end is split into bytes. Reads of nobody return all-ones of @size. */
 uint64_t bus_read(struct bus *bus, uint64_t addr, unsigned size);
 void bus_write(struct bus *bus, uint64_t addr, unsigned size, uint64_t value);
@@ -123,6 +132,8 @@ static inline void timer_disarm(struct timer *t) { t->service->disarm(t->service
 struct chardev {
 	/* Queue bytes for output; returns how many were taken (0: full, drained() follows). Never blocks. */
 	size_t (*write)(void *ctx, const uint8_t *buf, size_t len);
+	/* room() may have grown: ask again. Any thread, may be NULL. Never blocks, and does not call the client from here. */
+	void (*input_wanted)(void *ctx);
 	void *ctx;
 };
 struct chardev_client {

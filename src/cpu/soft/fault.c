@@ -17,10 +17,10 @@ static void store_state(struct soft_vcpu *v, const struct host_fault *f, const s
 	for (unsigned n = 0; n < 16; n++)
 		if (n != X86_R10 && n != X86_R11 && n != X86_R15)
 			s->gpr[n] = *f->gpr[n == X86_RSP ? HR_GUEST_RSP : n];
-	if (m->parked)
+	if (m->guest & SOFT_MAP_PARKED)
 		arith = (v->park_flags >> 8 & 0xd5u) | ((v->park_flags & 1u) ? X86_FLAG_OF : 0u);
 	s->rflags = (s->rflags & ~(uint64_t)X86_FLAGS_ARITH) | arith;
-	s->rip = b->rip + m->guest;
+	s->rip = b->rip + (m->guest & ~SOFT_MAP_PARKED);
 }
 
 bool soft_fault_hook(struct host_fault *f)

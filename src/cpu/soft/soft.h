@@ -79,9 +79,9 @@ struct soft_block {
 /* Where instruction i of a block starts, in host and guest bytes from the block's start. */
 struct soft_map {
 	uint16_t host;
-	uint16_t guest : 15;
-	uint16_t parked : 1; /* the flags are in park_flags while it runs */
+	uint16_t guest; /* with SOFT_MAP_PARKED: the flags are in park_flags while it runs */
 };
+#define SOFT_MAP_PARKED 0x8000u
 
 /* An instruction that generated code hands to the interpreter. */
 struct soft_site {

@@ -262,11 +262,10 @@ static bool emit_block(struct tr *t, const struct insn *insns)
 		t->next = t->rip + t->in->len;
 		if (!t->is64)
 			t->next = (uint32_t)t->next;
-		map[t->i] = (struct soft_map){ .host = (uint16_t)(position(t, &t->hot) - b->code), 
-					       .guest = (uint16_t)(t->rip - b->rip) & 0x7fff };
+		map[t->i] = (struct soft_map){ .host = (uint16_t)(position(t, &t->hot) - b->code), .guest = (uint16_t)(t->rip - b->rip) };
 		emit_insn(t);
 		/* Parking comes before the instruction proper: its own fault sees the state it ends in. */
-		map[t->i].parked = t->parked;
+		map[t->i].guest |= t->parked ? SOFT_MAP_PARKED : 0;
 		ended = t->class[t->i] == TR_INTERP_STOP || (x86_op_info(t->in->op)->attr & X86_OPA_BRANCH);
 		t->rip = t->next;
 	}

@@ -131,7 +131,7 @@ struct x86_cpu {
 	uint8_t debug_hits;          /* DR6.B0-3 of data breakpoints met since the last debug trap */
 	uint64_t tsc_mul;            /* guest kHz / host kHz in 16.48 fixed point, 0: they are equal (the usual case) */
 	uint64_t steal_seen_ns;      /* run-queue wait already in the guest's record */
-	uint64_t steal_next_ns;      /* do not look again before */
+	uint64_t steal_next_tsc;     /* do not look again before this guest TSC */
 	struct x86_tlb_marks marks[TLB_ARRAYS];
 	/* A bit a 2M (1G) region, hashed, in which a large page was filled since the last full flush: INVLPG must drop all of it. */
 	uint64_t large_2m[16], large_1g[2];

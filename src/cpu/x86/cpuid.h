@@ -46,6 +46,13 @@ static inline bool cpu_model_has(const struct x86_cpu_model *m, unsigned gate)
 	return gate == X86_F_NONE || (m->features[gate / 64] >> (gate % 64) & 1);
 }
 
+/* Bit numbers of pv_features, CPUID leaf 4000_0001 EAX. */
+enum {
+	KVM_PV_CLOCKSOURCE = 0, KVM_PV_NOP_IO_DELAY = 1, KVM_PV_CLOCKSOURCE2 = 3, KVM_PV_STEAL_TIME = 5, KVM_PV_PV_EOI = 6,
+	KVM_PV_PV_UNHALT = 7, KVM_PV_PV_TLB_FLUSH = 9, KVM_PV_PV_SEND_IPI = 11, KVM_PV_POLL_CONTROL = 12, KVM_PV_PV_SCHED_YIELD = 13,
+	KVM_PV_CLOCKSOURCE_STABLE = 24,
+};
+
 /*
  * Build the table. @level CPU_LEVEL_AUTO takes the highest that the host runs.
  * A level whose bits the host lacks is LODGE_ERR_UNSUPPORTED, naming them.

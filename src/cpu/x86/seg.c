@@ -304,10 +304,3 @@ bool x86_stack_pop(struct x86_cpu *cpu, struct x86_stack *st, unsigned size, uin
 	st->sp = (st->sp & ~sp_mask(st->sp_size)) | ((sp + size) & sp_mask(st->sp_size));
 	return true;
 }
-
-void x86_set_sp(struct x86_cpu *cpu, uint64_t sp, unsigned sp_size)
-{
-	uint64_t *rsp = &cpu->s.gpr[X86_RSP];
-
-	*rsp = sp_size == 2 ? (*rsp & ~UINT64_C(0xffff)) | (sp & 0xffff) : sp & sp_mask(sp_size);
-}

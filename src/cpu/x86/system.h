@@ -86,7 +86,10 @@ bool x86_data_segment(struct x86_cpu *cpu, uint16_t sel, unsigned cpl, uint8_t v
 /* x86_linear() for a segment that is not loaded (yet); always legacy rules. False without a recorded fault. */
 bool x86_segment_allows(const struct x86_cpu *cpu, const struct x86_segment *seg, uint64_t offset, unsigned len, enum x86_access access);
 
-/* Stack under construction: nothing is committed until the caller copies sp out. */
+/*
+ * Stack under construction: nothing is committed until the caller copies sp to
+ * RSP. sp is the complete register: bits above a 16-bit SP are kept.
+ */
 struct x86_stack {
 	struct x86_segment seg;
 	uint64_t sp;
@@ -99,8 +102,6 @@ void x86_stack_current(const struct x86_cpu *cpu, struct x86_stack *st);
 void x86_stack_new(struct x86_stack *st, const struct x86_segment *seg, uint64_t sp, unsigned sp_size, unsigned cpl);
 bool x86_stack_push(struct x86_cpu *cpu, struct x86_stack *st, unsigned size, uint64_t value) LODGE_MUST_CHECK;
 bool x86_stack_pop(struct x86_cpu *cpu, struct x86_stack *st, unsigned size, uint64_t *value) LODGE_MUST_CHECK;
-/* Write the stack pointer with the width of the current SS. */
-void x86_set_sp(struct x86_cpu *cpu, uint64_t sp, unsigned sp_size);
 
 /* exception.c */
 
@@ -128,8 +129,13 @@ bool x86_task_switch(struct x86_cpu *cpu, uint16_t sel, enum x86_task_reason rea
 
 /* exec_far.c */
 bool exec_far(struct x86_cpu *cpu, const struct insn *insn) LODGE_MUST_CHECK;
-/* Flag bits that POPF and IRET of @opsize may change at the current privilege. */
-uint64_t x86_flags_writable(const struct x86_cpu *cpu, unsigned opsize);
+
+/* exec_return.c: RETF and IRET. */
+bool exec_return(struct x86_cpu *cpu, const struct insn *insn) LODGE_MUST_CHECK;
+/* Is @rip inside @cs (limit, or canonical for 64-bit code)? #GP(0) if not. */
+bool x86_rip_allowed(struct x86_cpu *cpu, const struct x86_segment *cs, uint64_t rip) LODGE_MUST_CHECK;
+/* In long mode a code segment with both L and D is malformed. */
+bool x86_code_malformed(const struct x86_cpu *cpu, const struct x86_desc *d);
 
 /* exec_control.c: control and debug registers, MSR access, CPUID and the like. */
 bool exec_control(struct x86_cpu *cpu, const struct insn *insn) LODGE_MUST_CHECK;
@@ -143,8 +149,8 @@ bool x86_write_cr0(struct x86_cpu *cpu, uint64_t value) LODGE_MUST_CHECK;
 /* Load the four PAE pointers from the table at @cr3; reserved bits set: #GP(0). */
 bool x86_load_pdptes(struct x86_cpu *cpu, uint64_t cr3) LODGE_MUST_CHECK;
 
-/* port I/O permission (IOPL, TSS bitmap): IN, OUT, INS, OUTS. */
-bool x86_io_allowed(struct x86_cpu *cpu, uint16_t port, unsigned size) LODGE_MUST_CHECK;
+/* exec_io.c: port accesses through the environment, I/O breakpoints included. */
+bool exec_io(struct x86_cpu *cpu, const struct insn *insn) LODGE_MUST_CHECK;
 uint32_t x86_port_in(struct x86_cpu *cpu, uint16_t port, unsigned size);
 void x86_port_out(struct x86_cpu *cpu, uint16_t port, unsigned size, uint32_t value);
 
