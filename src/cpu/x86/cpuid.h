@@ -36,6 +36,8 @@ struct x86_cpu_model {
 	uint64_t efer_reserved;
 	uint8_t phys_bits;      /* 40 */
 	bool page_1g;           /* 1 GiB pages */
+	uint64_t spec_ctrl;     /* bits of SPEC_CTRL that may be set; 0: no such MSR */
+	uint64_t arch_capabilities; /* Intel's IA32_ARCH_CAPABILITIES; 0: no such MSR */
 	uint64_t features[(X86_F_COUNT + 63) / 64]; /* enum x86_feature_gate */
 	unsigned nentries;
 	struct cpuid_entry entries[CPUID_ENTRIES_MAX];
