@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The instruction decoder's engine: prefixes, ModRM, immediates, and the rules that tables cannot say. */
-#include "base/mem.h"
 #include "base/types.h"
 #include "cpu/x86/decode_tables.h"
 #include "cpu/x86/state.h"
@@ -394,7 +393,7 @@ static void set_operands(struct decoder *d, const struct op_entry *e)
 	insn->src_size = insn->opsize;
 	if (e->flags & (ENTRY_SRC1 | ENTRY_SRC2 | ENTRY_SRC4))
 		insn->src_size = e->flags & ENTRY_SRC1 ? 1 : e->flags & ENTRY_SRC2 ? 2 : 4;
-	memcpy(insn->opnd, e->opnd, sizeof(insn->opnd));
+	__builtin_memcpy(insn->opnd, e->opnd, sizeof(insn->opnd));
 	if (e->flags & ENTRY_COND)
 		insn->cond = insn->opcode & 0xf;
 	if (has_operand(e, X86_OPD_OPREG))
@@ -666,12 +665,12 @@ enum decode_status x86_decode(const uint8_t *bytes, unsigned avail, unsigned mod
 	struct decoder d = { .bytes = bytes, .avail = MIN(avail, (unsigned)X86_INSN_MAX), .mode = mode, .insn = out };
 	bool ok;
 
-	memset(out, 0, sizeof(*out));
+	__builtin_memset(out, 0, sizeof(*out));
 	out->base = X86_NOREG;
 	out->index = X86_NOREG;
 	ok = decode_one(&d);
 	out->len = (uint8_t)d.pos;
-	memcpy(out->bytes, bytes, d.pos);
+	__builtin_memcpy(out->bytes, bytes, d.pos);
 	if (d.over)
 		return avail >= X86_INSN_MAX ? DECODE_TOOLONG : DECODE_SHORT;
 	return ok ? DECODE_OK : DECODE_UD;
