@@ -1,13 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Lists the ranges of guest memory and keeps the area below 1 MiB as the PAM registers say. */
+/* Lists the ranges of guest memory; the area below 1 MiB follows the PAM registers. */
 #include "machine/machine_memory.h"
 
 #include "base/checked.h"
 #include "base/mem.h"
 #include "machine/machine.h"
 
-#define PAM_READ 1u  /* reads go to RAM */
-#define PAM_WRITE 2u /* writes go to RAM */
 #define SEGMENT_BYTES UINT64_C(0x4000)
 #define ROM_ALIAS_BASE UINT64_C(0xe0000)
 #define ROM_ALIAS_MAX UINT64_C(0x20000)
@@ -27,21 +25,9 @@ enum lodge_err machine_memory_init(struct machine_memory *mm, struct guest_memor
 	return LODGE_OK;
 }
 
-void machine_memory_pam_defaults(uint8_t pam[MACHINE_PAM_REGS], bool all_ram)
+static unsigned shadow_bits_at(const struct machine_memory *mm, uint64_t addr)
 {
-	memset(pam, all_ram ? 0x33 : 0, MACHINE_PAM_REGS);
-	if (all_ram)
-		pam[0] = 0x30;
-}
-
-/* PAM0's high nibble rules F0000h..FFFFFh; the nibbles of PAM1..6 rule 16 KiB each from C0000h. */
-static unsigned pam_bits(const uint8_t pam[MACHINE_PAM_REGS], uint64_t addr)
-{
-	uint64_t segment = (addr - MACHINE_SHADOW_BASE) / SEGMENT_BYTES;
-
-	if (segment >= 12)
-		return pam[0] >> 4 & 3u;
-	return pam[1 + segment / 2] >> (4 * (segment % 2)) & 3u;
+	return mm->shadow_bits[(addr - MACHINE_SHADOW_BASE) / SEGMENT_BYTES];
 }
 
 /* ROM bytes seen at @addr below 1 MiB, NULL: nothing there. */
@@ -86,11 +72,11 @@ static void list_add_ram(struct range_list *l, const struct machine_memory *mm, 
 static void list_add_shadow(struct range_list *l, const struct machine_memory *mm)
 {
 	for (uint64_t at = MACHINE_SHADOW_BASE; at < MACHINE_SHADOW_BASE + MACHINE_SHADOW_BYTES; at += SEGMENT_BYTES) {
-		unsigned bits = pam_bits(mm->pam, at);
+		unsigned bits = shadow_bits_at(mm, at);
 		uint8_t *rom = rom_alias(mm, at);
 
-		if (bits & PAM_READ)
-			list_add_ram(l, mm, at, SEGMENT_BYTES, at, bits & PAM_WRITE);
+		if (bits & MACHINE_SHADOW_READ)
+			list_add_ram(l, mm, at, SEGMENT_BYTES, at, bits & MACHINE_SHADOW_WRITE);
 		else if (rom)
 			list_add(l, (struct memory_range){ at, SEGMENT_BYTES, rom, NULL, UINT64_MAX });
 	}
@@ -110,13 +96,13 @@ static enum lodge_err map_rebuild(struct machine_memory *mm)
 	return memory_map_update(mm->mem, l.r, l.n);
 }
 
-enum lodge_err machine_memory_set_pam(struct machine_memory *mm, const uint8_t pam[MACHINE_PAM_REGS], bool *changed)
+enum lodge_err machine_memory_set_shadow(struct machine_memory *mm, const uint8_t bits[MACHINE_SHADOW_SEGMENTS], bool *changed)
 {
 	enum lodge_err rc = LODGE_OK;
 
 	host_mutex_lock(&mm->lock);
-	*changed = !mm->mem->nranges || memcmp(mm->pam, pam, MACHINE_PAM_REGS) != 0;
-	memcpy(mm->pam, pam, MACHINE_PAM_REGS);
+	*changed = !mm->mem->nranges || memcmp(mm->shadow_bits, bits, MACHINE_SHADOW_SEGMENTS) != 0;
+	memcpy(mm->shadow_bits, bits, MACHINE_SHADOW_SEGMENTS);
 	if (*changed)
 		rc = map_rebuild(mm);
 	host_mutex_unlock(&mm->lock);
@@ -131,13 +117,13 @@ static enum bus_result shadow_access(void *dev, struct bus_access *a)
 	unsigned bits;
 
 	host_mutex_lock(&mm->lock);
-	bits = pam_bits(mm->pam, addr);
-	if (a->is_write && bits == PAM_WRITE) {
+	bits = shadow_bits_at(mm, addr);
+	if (a->is_write && bits == MACHINE_SHADOW_WRITE) {
 		memcpy(mm->mem->ram_hva + addr, &a->value, a->size);
 		guest_span_written(mm->mem, gpa(addr), a->size);
 	}
 	host_mutex_unlock(&mm->lock);
-	return a->is_write && bits == PAM_WRITE ? BUS_HANDLED : BUS_UNHANDLED;
+	return a->is_write && bits == MACHINE_SHADOW_WRITE ? BUS_HANDLED : BUS_UNHANDLED;
 }
 
 static const struct bus_ops shadow_ops = { .access = shadow_access };

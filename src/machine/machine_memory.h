@@ -12,7 +12,7 @@
 
 #define MACHINE_RAM_MIN MIB(2)
 #define MACHINE_ROM_MAX MIB(16) /* firmware and variables together: FF000000h to 4 GiB */
-#define MACHINE_PAM_REGS 7
+#define MACHINE_SHADOW_SEGMENTS 16 /* of 16 KiB */
 #define MACHINE_SHADOW_BASE UINT64_C(0xc0000)
 #define MACHINE_SHADOW_BYTES UINT64_C(0x40000)
 
@@ -24,8 +24,12 @@ struct machine_memory {
 	uint64_t rom_bytes;
 	struct bus_region shadow; /* for writes to RAM that is not readable now */
 	struct host_mutex lock;
-	uint8_t pam[MACHINE_PAM_REGS]; /* guarded by lock; as in the host bridge at 90h..96h */
+	uint8_t shadow_bits[MACHINE_SHADOW_SEGMENTS]; /* guarded by lock; MACHINE_SHADOW_* */
 };
+
+/* For each 16 KiB from C0000h: where its reads and writes go, as the host bridge's PAM registers say. */
+#define MACHINE_SHADOW_READ 1u  /* to RAM; otherwise ROM, or nothing */
+#define MACHINE_SHADOW_WRITE 2u /* to RAM; otherwise dropped */
 
 /* Splits RAM and checks its size. LODGE_ERR_ARG with an explanation. */
 enum lodge_err machine_memory_init(struct machine_memory *mm, struct guest_memory *mem, uint8_t *rom, uint64_t rom_bytes,
@@ -34,10 +38,8 @@ enum lodge_err machine_memory_init(struct machine_memory *mm, struct guest_memor
 /* Catch writes to hidden RAM on the MMIO bus. */
 enum lodge_err machine_memory_add_shadow(struct machine_memory *mm, struct bus *mmio) LODGE_MUST_CHECK;
 
-/* Take new PAM registers; *changed says whether the map is another one now. */
-enum lodge_err machine_memory_set_pam(struct machine_memory *mm, const uint8_t pam[MACHINE_PAM_REGS], bool *changed) LODGE_MUST_CHECK;
-
-/* Everything RAM, as firmware leaves it (direct boot), or as reset leaves it. */
-void machine_memory_pam_defaults(uint8_t pam[MACHINE_PAM_REGS], bool all_ram);
+/* Take new bits; *changed says whether the map is another one now. The first call lists the ranges. */
+enum lodge_err machine_memory_set_shadow(struct machine_memory *mm, const uint8_t bits[MACHINE_SHADOW_SEGMENTS],
+					 bool *changed) LODGE_MUST_CHECK;
 
 #endif
