@@ -30,6 +30,9 @@ uint64_t host_tsc_khz(void);
 /* Nanoseconds that the calling thread was runnable but waited for a CPU; for steal time. 0 if unknown. */
 uint64_t host_thread_runqueue_wait_ns(void);
 
+/* The host's words for one of its error numbers; constant text. */
+const char *host_os_error_text(int os_error);
+
 /* Unpredictable bytes from the host. */
 void host_random(void *buf, size_t len);
 
