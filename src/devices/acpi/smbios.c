@@ -46,7 +46,7 @@ static void write_bios(struct byte_writer *w)
 		put_le16(p + 6, 0xe000);
 		p[8] = 3;
 		put_le64(p + 10, 0x08);  /* characteristics not supported */
-		p[19] = 0x1c;            /* a virtual machine; UEFI may be there; targeted content distribution */
+		p[19] = 0x14;            /* a virtual machine; targeted content distribution */
 		p[20] = 1;
 		p[22] = 0xff;
 		p[23] = 0xff;
