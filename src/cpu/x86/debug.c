@@ -53,6 +53,10 @@ bool x86_trap_after_insn(struct x86_cpu *cpu, bool tf_before)
 {
 	if (likely(!tf_before && !cpu->debug_hits))
 		return false;
+	if (unlikely(cpu->debug_hits & X86_DEBUG_NO_STEP)) {
+		cpu->debug_hits = 0;
+		return false;
+	}
 	if (cpu->s.interrupt_shadow == 2)
 		return false; /* the single-step trap is lost, as on hardware; data hits stay pending */
 	cpu->s.dr6 &= ~UINT64_C(0xf);

@@ -11,6 +11,7 @@
 #include "cpu/x86/cpu.h"
 
 #define X86_DR7_ENABLES 0xffu
+#define X86_DEBUG_NO_STEP 0x80u /* in debug_hits: the instruction cleared TF by entering a handler, no single-step trap follows */
 
 /* Is any breakpoint enabled, or single-step on? */
 static inline bool x86_debug_active(const struct x86_cpu *cpu)

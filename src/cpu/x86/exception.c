@@ -5,6 +5,7 @@
  * Nothing architectural changes until everything that can fault is done; what
  * was pushed by then lies beyond the old stack pointer.
  */
+#include "cpu/x86/debug.h"
 #include "cpu/x86/system.h"
 
 static bool deliver_real(struct x86_cpu *cpu, const struct x86_event *ev)
@@ -262,6 +263,7 @@ void x86_raise(struct x86_cpu *cpu)
 	struct x86_fault f = cpu->fault;
 
 	cpu->stats.exceptions++;
+	cpu->debug_hits = 0; /* a faulting instruction has not accessed anything yet */
 	/* Each round either ends or moves from benign to contributory or #PF to #DF to shutdown. */
 	for (;;) {
 		struct x86_event ev = {
@@ -303,5 +305,11 @@ bool x86_soft_interrupt(struct x86_cpu *cpu, uint8_t vector, unsigned insn_len)
 	uint64_t rip = cpu->s.rip + insn_len;
 	struct x86_event ev = { .vector = vector, .soft = true, .rip = cpu->long_mode ? rip : (uint32_t)rip };
 
-	return x86_deliver(cpu, &ev);
+	bool tf = cpu->s.rflags & X86_FLAG_TF;
+
+	if (!x86_deliver(cpu, &ev))
+		return false;
+	if (tf)
+		cpu->debug_hits |= X86_DEBUG_NO_STEP;
+	return true;
 }
