@@ -11,8 +11,8 @@
 
 struct ioapic_state {
 	uint32_t id, select;
-	uint32_t level;   /* inputs asserted now */
-	uint32_t irr;     /* edge seen and not delivered yet */
+	uint32_t level; /* inputs asserted now */
+	uint32_t pad;
 	uint64_t redir[IOAPIC_PINS];
 };
 
