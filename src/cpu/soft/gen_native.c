@@ -340,8 +340,8 @@ uint16_t tr_flags_killed(enum tr_class class, const struct insn *in)
 	if (x86_op_info(in->op)->attr & X86_OPA_NATIVE)
 		return 0;
 	switch (in->op) {
-	case X86_OP_AND: case X86_OP_OR: case X86_OP_XOR: case X86_OP_TEST: case X86_OP_MUL: case X86_OP_IMUL1: case X86_OP_IMUL2: case X86_OP_IMUL3:
-		/* Their undefined flags are written by every CPU that we know, too. */
+	case X86_OP_AND: case X86_OP_OR: case X86_OP_XOR: case X86_OP_TEST:
+		/* Every CPU that we know clears AF. Multiplications, in contrast, leave their undefined flags alone on some. */
 		return X86_FLAGS_ARITH;
 	default:
 		return insn_flags_killed(in) & X86_FLAGS_ARITH;

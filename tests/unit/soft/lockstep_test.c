@@ -1,0 +1,408 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Translator against interpreter: random short programs in ring 0 of a tiny
+ * 64-bit machine, faults included, run by both through cpu_backend.h; then
+ * every register, flag, vector register and byte of RAM must agree.
+ *
+ * LOCKSTEP_SEED and LOCKSTEP_CASES in the environment change what is run;
+ * LOCKSTEP_OPTS is handed to the translator.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "cpu/cpu_backend.h"
+#include "cpu/x86/cpu.h"
+#include "cpu/x86/decode.h"
+#include "host/host_ops.h"
+
+#define RAM_BYTES (4u << 20)
+#define TABLES 0x10000u
+#define IDT 0x20000u
+#define GDT 0x21000u
+#define TSS 0x22000u
+#define HANDLERS 0x23000u
+#define FAULT_STACK 0x28000u
+#define CODE 0x30000u
+#define DATA 0x100000u
+#define DATA_BYTES 0x4000u
+#define STACK 0x180000u
+#define EXIT_PORT 0xe6 /* "out e6h, al" is e6 e6: an exit at any alignment */
+
+struct rig {
+	struct guest_memory mem;
+	uint8_t *ram;
+	struct cpu_vm *vm;
+	struct cpu_vcpu *vcpu;
+	struct x86_cpu_model model;
+	struct log log;
+	uint32_t exit_value;
+	struct x86_state out;
+};
+
+static uint64_t rig_mmio_read(void *ctx, uint64_t addr, unsigned size) { (void)ctx; (void)addr; return size == 8 ? ~0ull : (1ull << size * 8) - 1; }
+static void rig_mmio_write(void *ctx, uint64_t addr, unsigned size, uint64_t v) { (void)ctx; (void)addr; (void)size; (void)v; }
+static uint32_t rig_in(void *ctx, uint16_t port, unsigned size) { (void)ctx; (void)port; (void)size; return ~0u; }
+static void rig_out(void *ctx, uint16_t port, unsigned size, uint32_t v)
+{
+	struct rig *r = ctx;
+
+	(void)size;
+	if (port == EXIT_PORT) {
+		r->exit_value = v;
+		cpu_backend_soft.stop(r->vcpu);
+	}
+}
+static bool rig_pending(void *ctx) { (void)ctx; return false; }
+static int rig_ack(void *ctx) { (void)ctx; return -1; }
+static uint64_t rig_cr8_read(void *ctx) { (void)ctx; return 0; }
+static void rig_cr8_write(void *ctx, uint64_t v) { (void)ctx; (void)v; }
+static bool rig_msr_read(void *ctx, uint32_t msr, uint64_t *v) { (void)ctx; (void)msr; (void)v; return false; }
+static bool rig_msr_write(void *ctx, uint32_t msr, uint64_t v) { (void)ctx; (void)msr; (void)v; return false; }
+static void rig_init(void *ctx) { (void)ctx; }
+static uint64_t rig_hypercall(void *ctx, uint64_t nr, const uint64_t arg[4]) { (void)ctx; (void)nr; (void)arg; return 0; }
+static uint64_t rig_outside(void *ctx, enum x86_outside what) { (void)ctx; (void)what; return 42; }
+
+static const struct x86_env_ops rig_env = {
+	.mmio_read = rig_mmio_read, .mmio_write = rig_mmio_write, .port_in = rig_in, .port_out = rig_out, .intr_pending = rig_pending,
+	.intr_ack = rig_ack, .cr8_read = rig_cr8_read, .cr8_write = rig_cr8_write, .apic_msr_read = rig_msr_read,
+	.apic_msr_write = rig_msr_write, .apic_init = rig_init, .hypercall = rig_hypercall, .read_outside = rig_outside,
+};
+
+static void rig_create(struct rig *r, const char *opts)
+{
+	struct lodge_error err = { 0 };
+	struct cpu_vm_config config = { .mem = &r->mem, .model = &r->model, .log = &r->log, .vcpus = 1, .soft_opts = opts, .code_cache_bytes = 8 << 20 };
+	struct memory_range range;
+
+	memset(r, 0, sizeof(*r));
+	r->ram = host_alloc_sparse(RAM_BYTES);
+	memory_init(&r->mem, -1, r->ram, RAM_BYTES);
+	range = (struct memory_range){ .base = 0, .bytes = RAM_BYTES, .read_hva = r->ram, .write_hva = r->ram, .ram_offset = 0 };
+	assert_int_equal(memory_add_range(&r->mem, &range), LODGE_OK);
+	if (cpu_model_build(&r->model, CPU_LEVEL_AUTO, CPU_VENDOR_AMD, CPU_SPEC_SOFT_ASSUMED, 1, 1000000, true, &err))
+		fail_msg("%s", err.text);
+	if (cpu_backend_soft.vm_create(&config, &r->vm, &err) || cpu_backend_soft.vcpu_create(r->vm, 0, &rig_env, r, &r->vcpu, &err))
+		fail_msg("%s", err.text);
+}
+
+static void rig_destroy(struct rig *r)
+{
+	cpu_backend_soft.vcpu_destroy(r->vcpu);
+	cpu_backend_soft.vm_destroy(r->vm);
+	host_free_sparse(r->ram, RAM_BYTES);
+}
+
+static uint64_t seed;
+
+static uint32_t rnd(void)
+{
+	seed = seed * 6364136223846793005u + 1442695040888963407u;
+	return (uint32_t)(seed >> 32);
+}
+
+static uint32_t pick(uint32_t n) { return rnd() % n; }
+static uint64_t rnd64(void)
+{
+	static const uint64_t edges[] = { 0, 1, 2, 0x7f, 0x80, 0xff, 0x7fff, 0x8000, 0xffff, 0x7fffffff, 0x80000000, 0xffffffff,
+					  0x7fffffffffffffff, 0x8000000000000000, 0xffffffffffffffff };
+
+	return pick(3) ? edges[pick(ARRAY_LEN(edges))] : (uint64_t)rnd() << 32 | rnd();
+}
+
+/* Identity map of all RAM by 4 KiB pages, but for one hole behind the data, and one page read-only. */
+static void build_machine(uint8_t *ram)
+{
+	uint64_t *pml4 = (uint64_t *)(void *)(ram + TABLES), *pdpt = pml4 + 512, *pd = pdpt + 512, *pt = pd + 512;
+
+	memset(ram, 0, 0x200000);
+	pml4[0] = (TABLES + 0x1000) | 3;
+	pdpt[0] = (TABLES + 0x2000) | 3;
+	for (unsigned i = 0; i < 2; i++) {
+		pd[i] = (TABLES + 0x3000 + i * 0x1000) | 3;
+		for (unsigned j = 0; j < 512; j++)
+			pt[i * 512 + j] = (uint64_t)(i * 512 + j) << 12 | 3;
+	}
+	pt[(DATA + DATA_BYTES) >> 12] = 0;
+	pt[(DATA + DATA_BYTES - 0x1000) >> 12] &= ~2ull;
+	for (unsigned v = 0; v < 32; v++) {
+		uint8_t *g = ram + IDT + v * 16, *h = ram + HANDLERS + v * 16;
+
+		put_le16(g, (uint16_t)(HANDLERS + v * 16));
+		put_le16(g + 2, 8);
+		g[4] = 1; /* IST 1 */
+		g[5] = 0x8e;
+		put_le16(g + 6, (HANDLERS + v * 16) >> 16);
+		/* out EXIT_PORT, al ; the vector is in the page by RIP */
+		h[0] = 0xe6;
+		h[1] = EXIT_PORT;
+		h[2] = 0xf4;
+	}
+	put_le64(ram + GDT + 8, 0x00af9b000000ffff);
+	put_le64(ram + GDT + 16, 0x00cf93000000ffff);
+	put_le64(ram + TSS + 0x24, FAULT_STACK);
+}
+
+static void initial_state(struct x86_state *s)
+{
+	struct x86_segment data = { .sel = 0x10, .attr = 0xc93, .limit = 0xffffffff };
+
+	s->seg[X86_CS] = (struct x86_segment){ .sel = 8, .attr = 0xa9b, .limit = 0xffffffff };
+	s->seg[X86_SS] = s->seg[X86_DS] = s->seg[X86_ES] = s->seg[X86_FS] = s->seg[X86_GS] = data;
+	s->seg[X86_FS].base = DATA + 0x800;
+	s->seg[X86_GS].base = DATA + 0x1000;
+	s->tr = (struct x86_segment){ .sel = 0x18, .attr = 0x8b, .limit = 0x67, .base = TSS };
+	s->gdtr = (struct x86_table){ .base = GDT, .limit = 0xff };
+	s->idtr = (struct x86_table){ .base = IDT, .limit = 0xfff };
+	s->cr0 = X86_CR0_PE | X86_CR0_MP | X86_CR0_ET | X86_CR0_NE | X86_CR0_WP | X86_CR0_PG;
+	s->cr3 = TABLES;
+	s->cr4 = X86_CR4_PAE | X86_CR4_OSFXSR | X86_CR4_OSXMMEXCPT | X86_CR4_OSXSAVE;
+	s->msr.efer = X86_EFER_LME | X86_EFER_LMA | X86_EFER_SCE | X86_EFER_NXE;
+	s->xcr0 = 7;
+	s->rip = CODE;
+	s->rflags = 2 | (rnd() & X86_FLAGS_ARITH);
+	s->activity = X86_RUNNING;
+	for (unsigned i = 0; i < 16; i++)
+		s->gpr[i] = pick(4) ? DATA + 0x400 + pick(DATA_BYTES - 0x800) : rnd64();
+	s->gpr[X86_RSP] = STACK - 8 * pick(16);
+	for (unsigned i = 32; i < 32 + 128 + 256; i++)
+		if (i >= 32 + 128 || (i & 15) < 10) /* the rest of an x87 slot is reserved */
+			s->xsave[i] = (uint8_t)rnd();
+	put_le16(s->xsave, 0x37f);
+	put_le32(s->xsave + 24, 0x1f80);
+	s->xsave[512] = 7;
+}
+
+/* One random instruction that both sides should survive; returns its length. */
+static unsigned random_insn(uint8_t *p)
+{
+	for (;;) {
+		unsigned n = 0;
+		struct insn in;
+
+		if (!pick(6))
+			p[n++] = 0x66;
+		if (!pick(10))
+			p[n++] = pick(2) ? 0xf2 : 0xf3;
+		if (!pick(12))
+			p[n++] = 0xf0;
+		if (!pick(12))
+			p[n++] = pick(2) ? 0x64 : 0x65;
+		if (!pick(20))
+			p[n++] = 0x67;
+		if (pick(12) == 0) { /* VEX */
+			p[n++] = 0xc4;
+			p[n++] = (uint8_t)((rnd() & 0xe0) | (1 + pick(3)));
+			p[n++] = (uint8_t)rnd();
+			p[n++] = (uint8_t)rnd();
+		} else {
+			if (pick(3))
+				p[n++] = (uint8_t)(0x40 | pick(16));
+			switch (pick(8)) {
+			case 0: case 1: case 2:
+				p[n++] = 0x0f;
+				p[n++] = (uint8_t)rnd();
+				break;
+			case 3:
+				p[n++] = 0x0f;
+				p[n++] = pick(2) ? 0x38 : 0x3a;
+				p[n++] = (uint8_t)rnd();
+				break;
+			default:
+				p[n++] = (uint8_t)rnd();
+			}
+		}
+		p[n] = (uint8_t)rnd();
+		if ((p[n] & 0xc7) == 0x80)
+			p[n] ^= 0xc0;
+		for (unsigned i = n + 1; i < 15; i++)
+			p[i] = (uint8_t)rnd();
+		if (x86_decode(p, 15, X86_MODE_64, &in) != DECODE_OK)
+			continue;
+		/* Keep displacements near, so that most operands exist. */
+		if ((in.flags & INSN_MEM) && in.base != X86_NOREG && (in.disp > 4096 || in.disp < -4096)) {
+			unsigned at = in.len - in.imm_bytes - 4;
+
+			put_le32(p + at, in.base == X86_REG_RIP ? DATA - CODE + pick(DATA_BYTES) : pick(512));
+			if (x86_decode(p, 15, X86_MODE_64, &in) != DECODE_OK)
+				continue;
+		}
+		switch (in.op) {
+		case X86_OP_HLT: case X86_OP_RDTSC: case X86_OP_RDTSCP: case X86_OP_RDRAND: case X86_OP_RDSEED: case X86_OP_LGDT: case X86_OP_LIDT:
+		case X86_OP_MOV_TO_CR: case X86_OP_MOV_TO_DR: case X86_OP_WRMSR: case X86_OP_LTR: case X86_OP_LLDT: case X86_OP_LMSW:
+		case X86_OP_SYSCALL: case X86_OP_SYSRET: case X86_OP_SYSENTER: case X86_OP_SYSEXIT: case X86_OP_IRET: case X86_OP_RETF:
+		case X86_OP_JMPF_IND: case X86_OP_CALLF_IND: case X86_OP_OUT: case X86_OP_OUTS: case X86_OP_MWAIT: case X86_OP_XSETBV:
+		case X86_OP_POPF: case X86_OP_INT: case X86_OP_INT3: case X86_OP_INT1: case X86_OP_STI: case X86_OP_CLTS:
+			continue;
+		default:
+			return in.len;
+		}
+	}
+}
+
+static void fill_program(uint8_t *code, uint8_t *data)
+{
+	unsigned n = 0, count = 1 + pick(12);
+
+	for (unsigned i = 0; i < count; i++)
+		n += random_insn(code + n);
+	code[n++] = 0xe6;
+	code[n++] = EXIT_PORT;
+	code[n++] = EXIT_PORT;
+	/* Whoever jumps astray meets an exit, too. */
+	for (unsigned i = n; i + 2 < 0x2000; i += 2) {
+		code[i] = 0xe6;
+		code[i + 1] = EXIT_PORT;
+	}
+	for (unsigned i = 0; i < DATA_BYTES; i++)
+		data[i] = (uint8_t)rnd();
+}
+
+static void rig_run(struct rig *r, const struct x86_state *start, const uint8_t *ram)
+{
+	struct lodge_error err = { 0 };
+
+	memcpy(r->ram, ram, 0x200000);
+	assert_int_equal(guest_write(&r->mem, gpa(CODE), ram + CODE, 0x2000), LODGE_OK);
+	assert_int_equal(cpu_backend_soft.set_state(r->vcpu, start, &err), LODGE_OK);
+	assert_int_equal(cpu_backend_soft.thread_init(r->vcpu, &err), LODGE_OK);
+	if (cpu_backend_soft.run(r->vcpu, &err) == CPU_EXIT_ERROR)
+		fail_msg("%s", err.text);
+	cpu_backend_soft.thread_fini(r->vcpu);
+	assert_int_equal(cpu_backend_soft.get_state(r->vcpu, &r->out, &err), LODGE_OK);
+}
+
+static unsigned compare(struct rig *a, struct rig *b, const struct x86_state *start)
+{
+	static const char *const names[] = { "rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi", "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15" };
+	unsigned bad = 0;
+	bool faulted = (a->out.rip >= HANDLERS && a->out.rip < HANDLERS + 0x1000) || a->out.activity == X86_SHUTDOWN;
+
+	for (unsigned i = 0; i < 16; i++) {
+		if (a->out.gpr[i] != b->out.gpr[i]) {
+			printf("  %s: start %016lx interpreter %016lx translator %016lx\n", names[i], start->gpr[i], a->out.gpr[i], b->out.gpr[i]);
+			bad++;
+		}
+	}
+	if (a->out.rip != b->out.rip) {
+		printf("  rip: interpreter %lx translator %lx\n", a->out.rip, b->out.rip);
+		bad++;
+	}
+	if (faulted) { /* flags about to be overwritten may be stale in a fault's frame (docs/SOFT-CPU.md) */
+		for (unsigned off = 8; off <= 24; off += 8) {
+			uint8_t *x = a->ram + FAULT_STACK - off, *y = b->ram + FAULT_STACK - off;
+
+			if (get_le64(x) != get_le64(y) && !((get_le64(x) ^ get_le64(y)) & ~(uint64_t)X86_FLAGS_ARITH))
+				put_le64(y, get_le64(x));
+		}
+	} else if (a->out.rflags != b->out.rflags) {
+		printf("  rflags: start %lx interpreter %lx translator %lx\n", start->rflags, a->out.rflags, b->out.rflags);
+		bad++;
+	}
+	if (memcmp(a->out.xsave, b->out.xsave, 6) || memcmp(a->out.xsave + 24, b->out.xsave + 24, 4) ||
+	    memcmp(a->out.xsave + 32, b->out.xsave + 32, 384) || memcmp(a->out.xsave + 576, b->out.xsave + 576, 256)) {
+		for (unsigned i = 0; i < X86_XSAVE_BYTES; i++)
+			if (a->out.xsave[i] != b->out.xsave[i])
+				printf("  xsave[%u]: interpreter %02x translator %02x\n", i, a->out.xsave[i], b->out.xsave[i]);
+		bad++;
+	}
+	for (unsigned i = 0; i < 0x200000; i++) {
+		/* accessed and dirty bits may differ in when, not whether, for what was really used */
+		if (a->ram[i] != b->ram[i] && !(i >= TABLES && i < TABLES + 0x5000)) {
+			printf("  ram[%x]: interpreter %02x translator %02x\n", i, a->ram[i], b->ram[i]);
+			if (++bad > 8)
+				break;
+		}
+	}
+	return bad;
+}
+
+static void print_code(const uint8_t *code)
+{
+	unsigned off = 0;
+	struct insn in;
+
+	while (code[off] != 0xe6 && x86_decode(code + off, 15, X86_MODE_64, &in) == DECODE_OK) {
+		printf("  %5x: %-10s", CODE + off, x86_op_info(in.op)->name);
+		for (unsigned i = 0; i < in.len; i++)
+			printf(" %02x", code[off + i]);
+		printf("\n");
+		off += in.len;
+	}
+}
+
+static unsigned run_cases(const char *opts, uint64_t first_seed, unsigned cases)
+{
+	static struct rig interp, soft;
+	uint8_t *ram = malloc(0x200000);
+	unsigned failures = 0;
+
+	rig_create(&interp, "interp");
+	rig_create(&soft, opts);
+	for (unsigned i = 0; i < cases && failures < 10; i++) {
+		struct x86_state start;
+		struct lodge_error err;
+		uint64_t this_seed = first_seed + i;
+
+		seed = this_seed * 0x9e3779b97f4a7c15u;
+		rnd();
+		assert_int_equal(cpu_backend_soft.get_state(interp.vcpu, &start, &err), LODGE_OK);
+		memset(&start.xsave, 0, sizeof(start.xsave));
+		build_machine(ram);
+		initial_state(&start);
+		fill_program(ram + CODE, ram + DATA);
+		if (getenv("LOCKSTEP_VERBOSE")) {
+			printf("seed %lu\n", this_seed);
+			print_code(ram + CODE);
+			fflush(stdout);
+		}
+		rig_run(&interp, &start, ram);
+		rig_run(&soft, &start, ram);
+		if (compare(&interp, &soft, &start)) {
+			printf("seed %lu:\n", this_seed);
+			print_code(ram + CODE);
+			failures++;
+		}
+	}
+	rig_destroy(&soft);
+	rig_destroy(&interp);
+	free(ram);
+	return failures;
+}
+
+static uint64_t env_number(const char *name, uint64_t fallback)
+{
+	const char *s = getenv(name);
+
+	return s ? strtoull(s, NULL, 0) : fallback;
+}
+
+static void test_random_programs(void **state)
+{
+	const char *opts = getenv("LOCKSTEP_OPTS");
+
+	(void)state;
+	assert_int_equal(run_cases(opts ? opts : "", env_number("LOCKSTEP_SEED", 1), (unsigned)env_number("LOCKSTEP_CASES", 3000)), 0);
+}
+
+static void test_each_option(void **state)
+{
+	static const char *const opts[] = { "nolink", "noibtc", "notlb", "noflags", "oneinsn", "nonative", "nopext", "chaos" };
+
+	(void)state;
+	for (unsigned i = 0; i < ARRAY_LEN(opts); i++)
+		assert_int_equal(run_cases(opts[i], 100000 + i * 1000, (unsigned)env_number("LOCKSTEP_CASES", 300)), 0);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = { cmocka_unit_test(test_random_programs), cmocka_unit_test(test_each_option) };
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
