@@ -75,7 +75,7 @@ const struct timer_service *event_loop_timers(struct event_loop *loop);
 void event_loop_clock_stop(struct event_loop *loop);
 void event_loop_clock_start(struct event_loop *loop);
 
-/* What event_loop_timers()'s clock shows at @deadline_ns, on host_clock_ns()'s scale; for vcpus that sleep until a timer. */
+/* When, on host_clock_ns()'s scale, the clock will show @deadline_ns (UINT64_MAX while it is stopped); for vcpus that sleep until a timer. */
 uint64_t event_loop_clock_to_host(struct event_loop *loop, uint64_t deadline_ns);
 
 #endif
