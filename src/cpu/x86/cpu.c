@@ -45,6 +45,7 @@ void cpu_update_mode(struct x86_cpu *cpu)
 		cpu->stack_size = s->seg[X86_SS].attr & X86_SEG_DB ? 4 : 2;
 		cpu->flat = segments_are_flat(cpu);
 	}
+	cpu->align_check = cpu->cpl == 3 && (s->cr0 & X86_CR0_AM) && (s->rflags & X86_FLAG_AC);
 	if (cpu->cpl == 3)
 		cpu->tlb_mode = TLB_USER;
 	else if ((s->rflags & X86_FLAG_AC) && (s->cr4 & X86_CR4_SMAP))

@@ -104,7 +104,7 @@ struct x86_cpu {
 	bool long_mode;      /* EFER.LMA and CS.L */
 	bool flat;           /* every segment usable by data accesses has base 0 and no effective limit, FS/GS bases aside */
 	bool fpu_live;
-	uint8_t pad0;
+	bool align_check;    /* CPL 3 with CR0.AM and RFLAGS.AC: misaligned accesses are #AC(0) */
 	uint64_t a20_mask;   /* all ones; bit 20 clear when A20 is off */
 
 	struct x86_fault fault; /* last failure of an access or instruction */

@@ -177,6 +177,14 @@ bool mmu_write_bytes(struct x86_cpu *cpu, uint64_t lin, const void *buf, unsigne
 	return true;
 }
 
+/* Alignment checking concerns what the program itself addresses, never system structures. */
+static bool aligned(struct x86_cpu *cpu, uint64_t lin, unsigned size, enum tlb_mode mode)
+{
+	if (likely(!cpu->align_check) || mode != TLB_USER || !(lin & (size - 1)))
+		return true;
+	return cpu_fault(cpu, X86_EXC_AC, true, 0);
+}
+
 static bool read_slow(struct x86_cpu *cpu, uint64_t lin, unsigned size, enum tlb_mode mode, uint64_t *value)
 {
 	struct mmu_target t;
@@ -198,6 +206,8 @@ bool mmu_read(struct x86_cpu *cpu, uint64_t lin, unsigned size, enum tlb_mode mo
 {
 	const uint8_t *host = tlb_lookup(cpu, lin, TLB_READ, mode);
 
+	if (unlikely(!aligned(cpu, lin, size, mode)))
+		return false;
 	if (likely(host && !crosses_page(lin, size))) {
 		*value = host_load(host, size);
 		return true;
@@ -227,6 +237,8 @@ bool mmu_write(struct x86_cpu *cpu, uint64_t lin, unsigned size, enum tlb_mode m
 {
 	uint8_t *host = tlb_lookup(cpu, lin, TLB_WRITE, mode);
 
+	if (unlikely(!aligned(cpu, lin, size, mode)))
+		return false;
 	if (likely(host && !crosses_page(lin, size))) {
 		host_store(host, size, value);
 		return true;
@@ -264,7 +276,7 @@ bool mmu_span(struct x86_cpu *cpu, uint64_t lin, unsigned len, enum x86_access a
 
 bool mmu_rmw_begin(struct x86_cpu *cpu, uint64_t lin, unsigned size, enum tlb_mode mode, struct mmu_rmw *out)
 {
-	return mmu_span(cpu, lin, size, X86_WRITE, mode, out);
+	return aligned(cpu, lin, size, mode) && mmu_span(cpu, lin, size, X86_WRITE, mode, out);
 }
 
 void mmu_rmw_end(struct x86_cpu *cpu, const struct mmu_rmw *rmw)

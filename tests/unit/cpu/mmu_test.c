@@ -380,6 +380,26 @@ static void data_breakpoints(void **state)
 	assert_int_equal(cpu->debug_hits, 2);
 }
 
+static void alignment_checks(void **state)
+{
+	struct fixture *f = *state;
+	struct x86_cpu *cpu = &f->cpu;
+	struct mmu_rmw rmw;
+	uint64_t v;
+
+	fx_long(f, 3);
+	cpu->s.rflags |= X86_FLAG_AC;
+	cpu_update_mode(cpu);
+	assert_true(mmu_read(cpu, 0x5001, 4, TLB_USER, &v)); /* CR0.AM is clear */
+	cpu->s.cr0 |= X86_CR0_AM;
+	cpu_update_mode(cpu);
+	assert_fault(cpu, mmu_read(cpu, 0x5001, 4, TLB_USER, &v), X86_EXC_AC, 0);
+	assert_fault(cpu, mmu_write(cpu, 0x5002, 8, TLB_USER, 0), X86_EXC_AC, 0);
+	assert_fault(cpu, mmu_rmw_begin(cpu, 0x5001, 2, TLB_USER, &rmw), X86_EXC_AC, 0);
+	assert_true(mmu_read(cpu, 0x5003, 1, TLB_USER, &v));
+	assert_true(mmu_read(cpu, 0x5001, 4, TLB_KERNEL, &v)); /* descriptors and the like */
+}
+
 static void unpaged(void **state)
 {
 	struct fixture *f = *state;
@@ -411,7 +431,7 @@ int main(void)
 #define T(name) cmocka_unit_test_setup_teardown(name, fx_setup, fx_teardown)
 	const struct CMUnitTest tests[] = {
 		T(permissions), T(absent_pages), T(reserved_bits), T(upper_levels), T(tlb_fill_rules), T(code_pages_stay_out), T(flushes),
-		T(large_pages_flush_whole), T(page_crossing), T(devices_and_rom), T(data_breakpoints), T(unpaged), T(fetch_stops_at_fault),
+		T(large_pages_flush_whole), T(page_crossing), T(devices_and_rom), T(data_breakpoints), T(alignment_checks), T(unpaged), T(fetch_stops_at_fault),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
