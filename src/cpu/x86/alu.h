@@ -194,6 +194,26 @@ ALU_WIDE(imul1, "imul")
 ALU_WIDE(div, "div")
 ALU_WIDE(idiv, "idiv")
 
+/*
+ * Register form, on whole registers: whether a destination that does not match
+ * loses its upper half is the processor's business.
+ */
+#define ALU_CMPXCHG_ONE(suffix, mod) \
+	__asm__("cmpxchg" suffix " %" mod "[src], %" mod "[dst]\n\tmovq %%rax, %[acc]" ALU_FLAGS_OUT \
+		: [dst] "+&r"(*dst), [acc] "=&r"(*acc), "+&a"(ax) : [src] "r"(src) : "cc")
+static LODGE_ALWAYS_INLINE void alu_cmpxchg(unsigned size, uint64_t *dst, uint64_t *acc, uint64_t src, uint64_t *fl)
+{
+	uint64_t ax = *acc;
+
+	switch (size) {
+	case 1: ALU_CMPXCHG_ONE("b", "b"); break;
+	case 2: ALU_CMPXCHG_ONE("w", "w"); break;
+	case 4: ALU_CMPXCHG_ONE("l", "k"); break;
+	default: ALU_CMPXCHG_ONE("q", "q"); break;
+	}
+	alu_flags_unpack(fl, (uint32_t)ax);
+}
+
 /* BMI1 and BMI2. ANDN, BEXTR, BZHI and the single-operand ones set flags. */
 #define ALU_BMI3_ONE(insn, mod, type) \
 	__asm__(ALU_FLAGS_IN insn " %" mod "[c], %" mod "[b], %" mod "[r]" ALU_FLAGS_OUT \

@@ -80,7 +80,7 @@ struct op_entry {
 extern const struct op_entry decode_map_1byte[256];
 extern const struct op_entry decode_map_0f[256];
 
-/* Integer entry in maps 0F38 and 0F3A, legacy or VEX; NULL if there is none. */
+/* Entries outside the two arrays and the vector rows: 0F38's, and what VEX encodes though it is no vector instruction; NULL: none. */
 const struct op_entry *decode_legacy_0f38(unsigned opcode);
 const struct op_entry *decode_vex_integer(unsigned map, unsigned opcode, unsigned pp);
 

@@ -51,7 +51,7 @@ static const struct op_entry mod_01[2] = { BY(REG, group_01_mem), BY(REG, group_
 #define HINT M(NOP, V, NONE, RM, NONE, NONE, 0)
 #define PREFETCH_AS(ft) M(PREFETCH, B, NONE, RM, NONE, ft, 0)
 static const struct op_entry group_0d_mem[8] = { [0 ... 7] = PREFETCH_AS(3DNOWPREFETCH) };
-static const struct op_entry mod_0d[2] = { BY(REG, group_0d_mem), HINT };
+static const struct op_entry mod_0d[2] = { BY(REG, group_0d_mem), UNDEF };
 static const struct op_entry group_18_mem[8] = { [0 ... 3] = PREFETCH_AS(NONE), [4 ... 7] = HINT };
 static const struct op_entry mod_18[2] = { BY(REG, group_18_mem), HINT };
 
@@ -192,8 +192,16 @@ static const struct op_entry vex_f7[4] = {
 };
 static const struct op_entry vex_rorx = OPX(RORX, Y, REG, RM, IMM, B, OPSIZE, BMI2, ENTRY_MODRM);
 
+/* VLDMXCSR and VSTMXCSR differ from the legacy forms in nothing but the encoding. */
+static const struct op_entry vex_ae_group[8] = {
+	[2] = M(LDMXCSR, D, RM, NONE, 4, AVX, ENTRY_RO | ENTRY_MEMONLY), [3] = M(STMXCSR, D, RM, NONE, 4, AVX, ENTRY_WO | ENTRY_MEMONLY),
+};
+static const struct op_entry vex_ae = BY(REG, vex_ae_group);
+
 const struct op_entry *decode_vex_integer(unsigned map, unsigned opcode, unsigned pp)
 {
+	if (map == 1)
+		return opcode == 0xae && pp == PP_NP ? &vex_ae : NULL;
 	if (map == 3)
 		return opcode == 0xf0 && pp == PP_F2 ? &vex_rorx : NULL;
 	if (map != 2)

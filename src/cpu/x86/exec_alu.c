@@ -174,20 +174,20 @@ static bool cmpxchg_memory(struct x86_cpu *cpu, const struct insn *insn, unsigne
 
 EXEC_OP(CMPXCHG)
 {
-	unsigned size = insn->opsize;
-	uint64_t acc = gpr_get(cpu, X86_RAX, size), src, dst;
+	uint64_t acc = cpu->s.gpr[X86_RAX], src, dst;
 
 	if (insn->flags & INSN_MEM)
-		return cmpxchg_memory(cpu, insn, size);
-	src = reg_get(cpu, insn, insn->reg, size);
-	dst = reg_get(cpu, insn, insn->rm, size);
-	alu_cmp(size, acc, dst, &cpu->s.rflags);
-	if (acc == dst) {
-		reg_set(cpu, insn, insn->rm, size, src);
-	} else {
-		reg_set(cpu, insn, insn->rm, size, dst); /* clears a 32-bit destination's upper half all the same */
-		gpr_set(cpu, X86_RAX, size, dst);
-	}
+		return cmpxchg_memory(cpu, insn, insn->opsize);
+	src = reg_get(cpu, insn, insn->reg, insn->opsize);
+	dst = insn->opsize == 1 ? reg_get(cpu, insn, insn->rm, 1) : cpu->s.gpr[insn->rm];
+	alu_cmpxchg(insn->opsize, &dst, &acc, src, &cpu->s.rflags);
+	if (insn->opsize > 1)
+		cpu->s.gpr[insn->rm] = dst;
+	else
+		reg_set(cpu, insn, insn->rm, 1, dst);
+	/* The accumulator changes only if the comparison failed, and may be the destination itself when it did not. */
+	if (!(cpu->s.rflags & X86_FLAG_ZF))
+		gpr_set(cpu, X86_RAX, insn->opsize, acc);
 	return true;
 }
 

@@ -1,0 +1,337 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Integer instructions against the processor that runs this test: random
+ * operands, all general registers but RSP, flags (undefined ones too) and a
+ * window of memory must come out the same.
+ */
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <stdio.h>
+#include "cpu_fixture.h"
+
+#define CASES 400000
+#define WINDOW 512
+#define STATE_ADDR UINT64_C(0x30000000) /* below 2 GiB, so that code can name it without a register */
+
+/* At STATE_ADDR. */
+struct native_state {
+	uint64_t gpr[16];
+	uint64_t rflags;
+	uint64_t host_rsp;
+	uint8_t code[512];
+};
+
+struct rig {
+	struct fixture *f;
+	struct native_state *native;
+	uint64_t seed;
+	bool adx, bmi;
+	unsigned runs[X86_OP_COUNT];
+};
+
+static sigjmp_buf native_fault;
+
+static void on_fault(int sig)
+{
+	siglongjmp(native_fault, sig);
+}
+
+static uint64_t next_random(struct rig *r)
+{
+	r->seed ^= r->seed << 13;
+	r->seed ^= r->seed >> 7;
+	r->seed ^= r->seed << 17;
+	return r->seed * UINT64_C(0x2545f4914f6cdd1d);
+}
+
+static uint64_t random_value(struct rig *r)
+{
+	static const uint64_t special[] = { 0, 1, 2, 7, 8, 0x7f, 0x80, 0xff, 0x7fff, 0x8000, 0xffff, 0x7fffffff, 0x80000000, 0xffffffff,
+					    INT64_MAX, UINT64_C(1) << 63, UINT64_MAX, UINT64_MAX - 1 };
+	uint64_t v = next_random(r);
+
+	switch (next_random(r) >> 60) {
+	case 0 ... 4: return special[v % ARRAY_LEN(special)];
+	case 5 ... 7: return v & 0xff;
+	case 8: return v & 0xffff;
+	case 9: return v & 0xffffffff;
+	case 10: return (uint64_t)(int64_t)(int8_t)v;
+	default: return v;
+	}
+}
+
+static void emit(struct native_state *n, unsigned *at, const void *bytes, unsigned len)
+{
+	memcpy(n->code + *at, bytes, len);
+	*at += len;
+}
+
+/* mov reg, [abs] and back; register and direction in the encoding. */
+static void emit_mov(struct native_state *n, unsigned *at, bool load, unsigned reg, uint64_t addr)
+{
+	uint8_t b[8] = { (uint8_t)(0x48 | (reg >> 3) << 2), load ? 0x8b : 0x89, (uint8_t)(4 | (reg & 7) << 3), 0x25 };
+	uint32_t disp = (uint32_t)addr;
+
+	memcpy(b + 4, &disp, 4);
+	emit(n, at, b, 8);
+}
+
+/* push [abs] or pop [abs] */
+static void emit_stack(struct native_state *n, unsigned *at, bool push, uint64_t addr)
+{
+	uint8_t b[7] = { push ? 0xff : 0x8f, push ? 0x34 : 0x04, 0x25 };
+	uint32_t disp = (uint32_t)addr;
+
+	memcpy(b + 3, &disp, 4);
+	emit(n, at, b, 7);
+}
+
+/* A function that loads the state, runs the instruction and stores the state. */
+static void build_native(struct native_state *n, const uint8_t *insn, unsigned len)
+{
+	static const uint8_t saved[] = { X86_RBX, X86_RBP, X86_R12, X86_R13, X86_R14, X86_R15 };
+	unsigned at = 0;
+
+	for (unsigned i = 0; i < ARRAY_LEN(saved); i++)
+		emit(n, &at, (uint8_t[]){ (uint8_t)(0x40 | saved[i] >> 3), (uint8_t)(0x50 | (saved[i] & 7)) }, 2);
+	emit_mov(n, &at, false, X86_RSP, STATE_ADDR + offsetof(struct native_state, host_rsp));
+	emit_stack(n, &at, true, STATE_ADDR + offsetof(struct native_state, rflags));
+	emit(n, &at, "\x9d", 1);
+	for (unsigned i = 0; i < 16; i++)
+		if (i != X86_RSP)
+			emit_mov(n, &at, true, i, STATE_ADDR + 8 * i);
+	emit(n, &at, insn, len);
+	for (unsigned i = 0; i < 16; i++)
+		if (i != X86_RSP)
+			emit_mov(n, &at, false, i, STATE_ADDR + 8 * i);
+	emit_mov(n, &at, true, X86_RSP, STATE_ADDR + offsetof(struct native_state, host_rsp));
+	emit(n, &at, "\x9c", 1);
+	emit_stack(n, &at, false, STATE_ADDR + offsetof(struct native_state, rflags));
+	emit(n, &at, "\xfc", 1);
+	for (unsigned i = ARRAY_LEN(saved); i-- > 0;)
+		emit(n, &at, (uint8_t[]){ (uint8_t)(0x40 | saved[i] >> 3), (uint8_t)(0x58 | (saved[i] & 7)) }, 2);
+	emit(n, &at, "\xc3", 1);
+}
+
+/* What this test can run as it stands: no stack, no control flow, nothing that only counts time or caches. */
+static bool is_candidate(const struct insn *i)
+{
+	if (i->op < X86_OP_ADD || i->op > X86_OP_ADOX)
+		return false;
+	if (i->op >= X86_OP_PUSH && i->op <= X86_OP_POP_SREG)
+		return false;
+	if (i->op == X86_OP_SALC || (i->op >= X86_OP_DAA && i->op <= X86_OP_BOUND))
+		return false; /* not in 64-bit code */
+	return i->op != X86_OP_CLZERO && i->op != X86_OP_CLFLUSH && i->op != X86_OP_XLAT && i->op != X86_OP_CMPXCHG16B;
+}
+
+static bool uses_rsp(const struct insn *i)
+{
+	bool byte = i->opsize == 1 && !(i->flags & INSN_REX); /* then 4 is AH */
+	bool rm_byte = (byte || i->src_size == 1) && !(i->flags & INSN_REX);
+
+	if (i->flags & INSN_VEX && i->vex_vvvv == X86_RSP)
+		return true;
+	if (i->flags & INSN_MODRM && i->reg == X86_RSP && !byte)
+		return true;
+	return !(i->flags & INSN_MEM) && i->rm == X86_RSP && !rm_byte;
+}
+
+/* ModRM for a register, or for [rbx + disp8]. */
+static unsigned random_modrm(struct rig *r, uint8_t *b)
+{
+	uint64_t v = next_random(r);
+
+	if (v & 0x100) {
+		b[0] = (uint8_t)(0xc0 | v);
+		return 1;
+	}
+	b[0] = (uint8_t)(0x43 | (v & 0x38));
+	b[1] = (uint8_t)(v >> 16);
+	return 2;
+}
+
+static unsigned random_bytes(struct rig *r, uint8_t *b)
+{
+	static const uint8_t prefixes[] = { 0x66, 0xf2, 0xf3, 0xf0 };
+	uint64_t v = next_random(r);
+	unsigned n = 0, map = v & 3;
+	uint8_t rex = (uint8_t)(0x40 | (v >> 8 & 0xf));
+
+	if (r->bmi && (v >> 32 & 7) == 0) {
+		b[n++] = 0xc4;
+		b[n++] = (uint8_t)((v >> 8 & 0x80) | 0x60 | (v & 0x1000 ? 2 : 3)); /* X and B unused */
+		b[n++] = (uint8_t)(next_random(r) & 0xfb);
+		b[n++] = (uint8_t)(map == 3 ? 0xf0 : 0xf0 + (next_random(r) & 7));
+		n += random_modrm(r, b + n);
+	} else {
+		if (v & 0x10)
+			b[n++] = prefixes[v >> 5 & 3];
+		if (v & 0x80)
+			b[n++] = rex & (uint8_t)~(v >> 40 & 1); /* RBX stays the base half of the time */
+		if (map != 0)
+			b[n++] = 0x0f;
+		if (map == 3)
+			b[n++] = 0x38;
+		b[n++] = (uint8_t)(map == 3 ? 0xf0 + (next_random(r) & 7) : next_random(r));
+		n += random_modrm(r, b + n);
+	}
+	for (unsigned i = 0; i < 8; i++)
+		b[n++] = (uint8_t)random_value(r);
+	return n;
+}
+
+/* An instruction worth running; false: try again. */
+static bool pick_insn(struct rig *r, struct insn *i)
+{
+	uint8_t bytes[24];
+
+	random_bytes(r, bytes);
+	if (x86_decode(bytes, X86_INSN_MAX, X86_MODE_64, i) != DECODE_OK || !is_candidate(i) || uses_rsp(i))
+		return false;
+	if ((i->op == X86_OP_ADCX || i->op == X86_OP_ADOX) && !r->adx)
+		return false;
+	if (i->flags & INSN_MEM && i->op != X86_OP_LEA && i->base != X86_RBX)
+		return false;
+	return !(i->flags & INSN_MEM) || i->op == X86_OP_LEA || (i->seg == X86_DS && i->addrsize == 8 && i->index == X86_NOREG);
+}
+
+static void set_operands(struct rig *r, const struct insn *i)
+{
+	uint64_t *gpr = r->f->cpu->s.gpr;
+
+	for (unsigned n = 0; n < 16; n++)
+		if (n != X86_RSP)
+			gpr[n] = random_value(r);
+	gpr[X86_RBX] = FIXTURE_DATA + WINDOW / 2;
+	if (i->op >= X86_OP_BT && i->op <= X86_OP_BTC && i->flags & INSN_MEM && i->reg != X86_RBX)
+		gpr[i->reg] = (uint64_t)((int64_t)(next_random(r) << 54) >> 54);
+	if ((i->op == X86_OP_DIV || i->op == X86_OP_IDIV) && next_random(r) & 1)
+		gpr[X86_RDX] = next_random(r) & 1 ? 0 : UINT64_MAX;
+	if (i->op == X86_OP_CMPXCHG && next_random(r) & 1)
+		gpr[X86_RAX] = i->flags & INSN_MEM ? gpr[X86_RAX] : gpr[i->rm & 15];
+	r->f->cpu->s.rflags = X86_FLAG_ONE | (next_random(r) & (X86_FLAGS_ARITH | X86_FLAG_DF));
+	for (unsigned n = 0; n < WINDOW; n += 8)
+		put_le64(fixture_ptr(FIXTURE_DATA + n), random_value(r));
+}
+
+/* BT with the bit number in RBX would leave the window. */
+static bool stays_in_window(const struct insn *i)
+{
+	return !(i->op >= X86_OP_BT && i->op <= X86_OP_BTC && i->flags & INSN_MEM && i->opnd[1] == X86_OPD_REG && i->reg == X86_RBX);
+}
+
+static void print_case(const struct insn *i)
+{
+	fprintf(stderr, "%s:", x86_op_info(i->op)->name);
+	for (unsigned n = 0; n < i->len; n++)
+		fprintf(stderr, " %02x", i->bytes[n]);
+	fprintf(stderr, "\n");
+}
+
+static bool compare(const struct rig *r, const struct insn *i, const struct x86_state *before, const uint8_t *expected_window)
+{
+	const uint64_t mask = X86_FLAGS_ARITH | X86_FLAG_DF;
+	bool same = true;
+
+	for (unsigned n = 0; n < 16; n++) {
+		if (n != X86_RSP && r->f->cpu->s.gpr[n] != r->native->gpr[n]) {
+			fprintf(stderr, "r%u was %llx is %llx native %llx; ", n, (unsigned long long)before->gpr[n],
+				(unsigned long long)r->f->cpu->s.gpr[n], (unsigned long long)r->native->gpr[n]);
+			same = false;
+		}
+	}
+	if ((r->f->cpu->s.rflags ^ r->native->rflags) & mask) {
+		fprintf(stderr, "flags were %llx are %llx native %llx; ", (unsigned long long)(before->rflags & mask),
+			(unsigned long long)(r->f->cpu->s.rflags & mask), (unsigned long long)(r->native->rflags & mask));
+		same = false;
+	}
+	if (memcmp(fixture_ptr(FIXTURE_DATA), expected_window, WINDOW)) {
+		fprintf(stderr, "memory differs; ");
+		same = false;
+	}
+	if (!same)
+		print_case(i);
+	return same;
+}
+
+static bool run_case(struct rig *r, const struct insn *i)
+{
+	uint8_t initial[WINDOW], expected[WINDOW];
+	struct x86_state *before = malloc(sizeof(*before));
+	volatile bool native_ok = true;
+	bool ok, same;
+
+	*before = r->f->cpu->s;
+	memcpy(initial, fixture_ptr(FIXTURE_DATA), WINDOW);
+	memcpy(r->native->gpr, before->gpr, sizeof(before->gpr));
+	r->native->rflags = before->rflags | X86_FLAG_IF;
+	build_native(r->native, i->bytes, i->len);
+	if (sigsetjmp(native_fault, 1))
+		native_ok = false;
+	else
+		((void (*)(void))(uintptr_t)(STATE_ADDR + offsetof(struct native_state, code)))();
+	__asm__ volatile("cld");
+	memcpy(expected, fixture_ptr(FIXTURE_DATA), WINDOW);
+	memcpy(fixture_ptr(FIXTURE_DATA), initial, WINDOW);
+	fixture_code(r->f, i->bytes, i->len);
+	ok = fixture_exec(r->f);
+	if (ok != native_ok) {
+		fprintf(stderr, "native %s, interpreted %s (vector %u): ", native_ok ? "ran" : "faulted", ok ? "ran" : "faulted", r->f->cpu->fault.vector);
+		print_case(i);
+		same = false;
+	} else {
+		same = !ok || compare(r, i, before, expected);
+	}
+	if (ok && r->f->cpu->s.rip != FIXTURE_CODE + i->len)
+		same = false;
+	free(before);
+	return same;
+}
+
+static void test_against_host(void **state)
+{
+	struct rig r = { .f = fixture_create(X86_MODE_64), .seed = 0x9e3779b97f4a7c15 };
+	struct sigaction sa = { .sa_handler = on_fault, .sa_flags = SA_NODEFER };
+	unsigned failures = 0, done = 0;
+	struct insn insn;
+
+	(void)state;
+	r.adx = __builtin_cpu_supports("adx");
+	r.bmi = __builtin_cpu_supports("bmi2");
+	r.native = mmap(fixture_ptr(STATE_ADDR), sizeof(*r.native), PROT_READ | PROT_WRITE | PROT_EXEC,
+			MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+	if (r.native == MAP_FAILED) {
+		fixture_destroy(r.f);
+		skip(); /* a host that allows no writable code */
+	}
+	sigaction(SIGFPE, &sa, NULL);
+	sigaction(SIGILL, &sa, NULL);
+	sigaction(SIGSEGV, &sa, NULL);
+	while (done < CASES && failures < 40) {
+		if (!pick_insn(&r, &insn) || !stays_in_window(&insn))
+			continue;
+		set_operands(&r, &insn);
+		failures += !run_case(&r, &insn);
+		r.runs[insn.op]++;
+		done++;
+	}
+	munmap(r.native, sizeof(*r.native));
+	fixture_destroy(r.f);
+	for (unsigned op = X86_OP_ADD; r.adx && r.bmi && op <= X86_OP_ADOX; op++) {
+		if (r.runs[op] < 20 && is_candidate(&(struct insn){ .op = (uint16_t)op }))
+			fprintf(stderr, "%s ran %u times only\n", x86_op_info(op)->name, r.runs[op]);
+	}
+	assert_int_equal(failures, 0);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = { cmocka_unit_test(test_against_host) };
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
