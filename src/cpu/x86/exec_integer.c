@@ -8,6 +8,11 @@ static exec_fn *const integer_ops[X86_OP_COUNT] = {
 #undef X
 };
 
+exec_fn *exec_integer_op(unsigned op)
+{
+	return integer_ops[op];
+}
+
 bool exec_integer(struct x86_cpu *cpu, const struct insn *insn)
 {
 	return integer_ops[insn->op](cpu, insn) && insn_done(cpu, insn);

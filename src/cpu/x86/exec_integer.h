@@ -9,6 +9,9 @@
 X86_OPS_INTEGER(X)
 #undef X
 
+/* The function behind one of X86_OPS_INTEGER; it leaves RIP alone. */
+exec_fn *exec_integer_op(unsigned op);
+
 #define EXEC_OP(name) bool exec_op_##name(struct x86_cpu *cpu, const struct insn *insn)
 
 /* Calls @fn once per operand size with the size a constant, so that all of it is specialised. */

@@ -2,6 +2,7 @@
 /* The interpreter's loop: fetch, decode, dispatch, deliver what went wrong. */
 #include "cpu/x86/access.h"
 #include "cpu/x86/debug.h"
+#include "cpu/x86/exec_integer.h"
 
 static exec_fn *const groups[X86_OP_COUNT] = {
 #define X(name) [X86_OP_##name] = exec_integer,
@@ -44,25 +45,36 @@ static bool may_execute(struct x86_cpu *cpu, const struct insn *insn)
 	return lock_is_valid(cpu, insn) || cpu_ud(cpu);
 }
 
+/* Nothing in may_execute() can apply to it. */
+static bool is_unconditional(const struct insn *insn)
+{
+	exec_fn *fn = groups[insn->op];
+
+	return (fn == exec_integer && !insn->feature) || fn == exec_branch || fn == exec_string;
+}
+
 bool x86_exec(struct x86_cpu *cpu, const struct insn *insn)
 {
-	exec_fn *fn;
-
 	if (unlikely(insn->op >= X86_OP_COUNT || !groups[insn->op]))
 		return cpu_ud(cpu);
-	fn = groups[insn->op];
-	if (likely(fn == exec_integer && !insn->feature) || fn == exec_branch || fn == exec_string)
-		return fn(cpu, insn);
-	return may_execute(cpu, insn) && fn(cpu, insn);
+	if (likely(is_unconditional(insn)))
+		return groups[insn->op](cpu, insn);
+	return may_execute(cpu, insn) && groups[insn->op](cpu, insn);
 }
 
 /* ---- fetching and decoding ---- */
 
-/* Decoded instructions by where their bytes are; the bytes themselves prove that an entry still holds. */
+/*
+ * Decoded instructions by where their bytes are; the bytes themselves prove
+ * that an entry still holds. @fn is what x86_exec() would end up calling.
+ */
 struct cached_insn {
 	uint64_t bytes[2], mask[2];
-	struct insn insn;
+	exec_fn *fn;
+	uint16_t attr;
 	uint8_t mode;
+	bool advance; /* @fn is a single integer operation and leaves RIP alone */
+	struct insn insn;
 };
 _Static_assert(sizeof(struct cached_insn) <= INTERP_CACHE_BYTES >> INTERP_CACHE_BITS, "INTERP_CACHE_BYTES is too small");
 
@@ -77,34 +89,42 @@ static bool decode_failed(struct x86_cpu *cpu, enum decode_status status)
 	return status == DECODE_TOOLONG ? cpu_gp(cpu, 0) : cpu_ud(cpu);
 }
 
-/* The instruction at @host, which has 16 readable bytes. */
-static bool decode_at(struct x86_cpu *cpu, const uint8_t *host, struct insn *buf, const struct insn **out)
+static void entry_fill(struct cached_insn *c, uint8_t mode)
+{
+	bool integer = groups[c->insn.op] == exec_integer, plain = is_unconditional(&c->insn);
+
+	c->fn = !plain ? x86_exec : integer ? exec_integer_op(c->insn.op) : groups[c->insn.op];
+	c->advance = plain && integer;
+	c->attr = x86_op_info(c->insn.op)->attr;
+	c->mode = mode;
+	mask_for_length(c->insn.len, c->mask);
+}
+
+/* The instruction at @host, which has 16 readable bytes. NULL: fault recorded. */
+static const struct cached_insn *decode_at(struct x86_cpu *cpu, const uint8_t *host, struct cached_insn *buf)
 {
 	uint64_t b[2] = { host_get(host, 8), host_get(host + 8, 8) };
 	uintptr_t key = (uintptr_t)host ^ (uintptr_t)host >> INTERP_CACHE_BITS;
 	struct cached_insn *c = cpu->interp_cache;
 	enum decode_status status;
 
-	if (unlikely(!c)) {
-		status = x86_decode((const uint8_t *)b, X86_INSN_MAX, cpu->code_mode, buf);
-		*out = buf;
-		return status == DECODE_OK || decode_failed(cpu, status);
+	if (likely(c)) {
+		c += key & ((1u << INTERP_CACHE_BITS) - 1);
+		if (likely((((b[0] ^ c->bytes[0]) & c->mask[0]) | ((b[1] ^ c->bytes[1]) & c->mask[1])) == 0 && c->mode == cpu->code_mode))
+			return c;
+		c->mode = 0; /* no mode: invalid while it is being filled and if it stays undefined */
+	} else {
+		c = buf;
 	}
-	c += key & ((1u << INTERP_CACHE_BITS) - 1);
-	if (likely((((b[0] ^ c->bytes[0]) & c->mask[0]) | ((b[1] ^ c->bytes[1]) & c->mask[1])) == 0 && c->mode == cpu->code_mode)) {
-		*out = &c->insn;
-		return true;
-	}
-	c->mode = 0; /* no mode: invalid while it is being filled and if it stays undefined */
 	status = x86_decode((const uint8_t *)b, X86_INSN_MAX, cpu->code_mode, &c->insn);
-	if (status != DECODE_OK)
-		return decode_failed(cpu, status);
+	if (status != DECODE_OK) {
+		decode_failed(cpu, status);
+		return NULL;
+	}
 	c->bytes[0] = b[0];
 	c->bytes[1] = b[1];
-	mask_for_length(c->insn.len, c->mask);
-	c->mode = cpu->code_mode;
-	*out = &c->insn;
-	return true;
+	entry_fill(c, cpu->code_mode);
+	return c;
 }
 
 /* Near the end of a page, or from where there is no memory. */
@@ -129,43 +149,59 @@ static bool decode_slow(struct x86_cpu *cpu, uint64_t lin, struct insn *insn)
 	return status == DECODE_OK || decode_failed(cpu, status);
 }
 
-static bool fetch_insn(struct x86_cpu *cpu, struct insn *buf, const struct insn **out)
+static const struct cached_insn *fetch_slow(struct x86_cpu *cpu, uint64_t lin, struct cached_insn *buf)
+{
+	if (!decode_slow(cpu, lin, &buf->insn))
+		return NULL;
+	entry_fill(buf, cpu->code_mode);
+	return buf;
+}
+
+static LODGE_ALWAYS_INLINE const struct cached_insn *fetch_insn(struct x86_cpu *cpu, struct cached_insn *buf)
 {
 	uint64_t rip = cpu->s.rip, lin = rip;
 	const struct x86_tlb_exec *itlb = &cpu->itlb[cpu->cpl == 3];
+	const struct cached_insn *c;
 	unsigned i;
 
-	if (!cpu->long_mode) {
-		if (unlikely(rip > cpu->s.seg[X86_CS].limit))
-			return cpu_gp(cpu, 0);
+	if (unlikely(!cpu->long_mode)) {
+		if (rip > cpu->s.seg[X86_CS].limit) {
+			cpu_gp(cpu, 0);
+			return NULL;
+		}
 		lin = (uint32_t)(cpu->s.seg[X86_CS].base + rip);
 	}
-	if (!mmu_exec_entry(cpu, lin, &i))
-		return false;
-	if (likely(itlb->hva[i] && (lin & 0xfff) <= MEMORY_PAGE_BYTES - 16)) {
-		if (!decode_at(cpu, itlb->hva[i] + (lin & 0xfff), buf, out))
-			return false;
-	} else {
-		if (!decode_slow(cpu, lin, buf))
-			return false;
-		*out = buf;
+	i = (unsigned)(lin >> MEMORY_PAGE_BITS) & (TLB_ENTRIES - 1);
+	if (unlikely(itlb->tag[i] != (lin & ~UINT64_C(0xfff))) && !mmu_exec_entry(cpu, lin, &i))
+		return NULL;
+	if (likely(itlb->hva[i] && (lin & 0xfff) <= MEMORY_PAGE_BYTES - 16))
+		c = decode_at(cpu, itlb->hva[i] + (lin & 0xfff), buf);
+	else
+		c = fetch_slow(cpu, lin, buf);
+	if (unlikely(!cpu->long_mode) && c && rip + c->insn.len - 1 > cpu->s.seg[X86_CS].limit) {
+		cpu_gp(cpu, 0);
+		return NULL;
 	}
-	if (unlikely(!cpu->long_mode && rip + (*out)->len - 1 > cpu->s.seg[X86_CS].limit))
-		return cpu_gp(cpu, 0);
-	return true;
+	return c;
 }
 
-static bool step_insn(struct x86_cpu *cpu, unsigned *attr)
+/* False: a fault was recorded. */
+static LODGE_ALWAYS_INLINE bool step_insn(struct x86_cpu *cpu, unsigned *attr)
 {
-	const struct insn *insn;
-	struct insn buf;
+	struct cached_insn buf;
+	const struct cached_insn *c = fetch_insn(cpu, &buf);
 
-	if (!fetch_insn(cpu, &buf, &insn))
+	if (unlikely(!c))
 		return false;
-	cpu->s.rflags &= ~(uint64_t)X86_FLAG_RF;
+	if (unlikely(cpu->s.rflags & X86_FLAG_RF))
+		cpu->s.rflags &= ~(uint64_t)X86_FLAG_RF;
 	cpu->s.interrupt_shadow = 0;
-	*attr = x86_op_info(insn->op)->attr;
-	return x86_exec(cpu, insn);
+	*attr = c->attr;
+	if (unlikely(!c->fn(cpu, &c->insn)))
+		return false;
+	if (c->advance)
+		insn_done(cpu, &c->insn);
+	return true;
 }
 
 enum x86_step x86_step(struct x86_cpu *cpu)
@@ -184,9 +220,9 @@ enum x86_step x86_step(struct x86_cpu *cpu)
 		x86_raise(cpu);
 		return cpu->s.activity == X86_RUNNING ? X86_STEP_MODE : X86_STEP_HALT;
 	}
-	if (x86_trap_after_insn(cpu, tf))
+	if (unlikely(tf || cpu->debug_hits) && x86_trap_after_insn(cpu, tf))
 		attr = X86_OPA_SYSTEM;
 	if (unlikely(cpu->s.activity != X86_RUNNING))
 		return X86_STEP_HALT;
-	return attr & X86_OPA_SYSTEM ? X86_STEP_MODE : X86_STEP_OK;
+	return unlikely(attr & X86_OPA_SYSTEM) ? X86_STEP_MODE : X86_STEP_OK;
 }
