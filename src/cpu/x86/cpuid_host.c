@@ -31,7 +31,7 @@ static const struct native_feature native_features[] = {
 void cpuid_host(uint32_t leaf, uint32_t subleaf, struct cpuid_regs *out)
 {
 	*out = (struct cpuid_regs){ 0 };
-	if (leaf > __get_cpuid_max(leaf & 0x80000000, NULL))
+	if (leaf > (uint32_t)__get_cpuid_max(leaf & 0x80000000, NULL))
 		return;
 	__cpuid_count(leaf, subleaf, out->eax, out->ebx, out->ecx, out->edx);
 }
