@@ -107,7 +107,7 @@ struct pci_bus {
 	struct pci_bus_config config;
 	struct pci_bus_state state; /* guarded by lock */
 	struct pci_function *functions[PCI_SLOTS * PCI_FUNCTIONS];
-	uint32_t pirq_levels[PCI_PIRQS][4]; /* which slots assert: a bit a slot and pin */
+	uint8_t pirq_asserted;   /* guarded by lock; wires that we hold, a bit each */
 	struct bus_region ports; /* cf8h..cffh, for the machine to register */
 	struct bus_region ecam;  /* registered by pci_bus_set_ecam() alone */
 };

@@ -12,6 +12,7 @@
 struct hpet_timer_state {
 	uint64_t config, comparator, period;
 	uint64_t fsb;
+	uint64_t due_ns; /* VM clock: next match, 0: none expected */
 };
 
 struct hpet_state {
