@@ -97,6 +97,8 @@ static LODGE_ALWAYS_INLINE uint8_t *mem_fast(const struct x86_cpu *cpu, unsigned
 	} else {
 		return NULL;
 	}
+	if (unlikely(cpu->align_check) && lin & (size - 1))
+		return NULL;
 	i = (unsigned)(lin >> MEMORY_PAGE_BITS) & (TLB_ENTRIES - 1);
 	if (unlikely(tlb->tag[i] != (lin & ~UINT64_C(0xfff)) || (lin & 0xfff) > MEMORY_PAGE_BYTES - size))
 		return NULL;

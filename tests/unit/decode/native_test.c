@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Integer instructions against the processor that runs this test: random
- * operands, all general registers but RSP, flags (undefined ones too) and a
- * window of memory must come out the same.
+ * Integer, stack and string instructions against the processor that runs this
+ * test: random operands; all general registers, flags (undefined ones too), a
+ * window of memory and one of the stack must come out the same.
  */
 #include <setjmp.h>
 #include <signal.h>
@@ -102,12 +102,10 @@ static void build_native(struct native_state *n, const uint8_t *insn, unsigned l
 	emit_stack(n, &at, true, STATE_ADDR + offsetof(struct native_state, rflags));
 	emit(n, &at, "\x9d", 1);
 	for (unsigned i = 0; i < 16; i++)
-		if (i != X86_RSP)
-			emit_mov(n, &at, true, i, STATE_ADDR + 8 * i);
+		emit_mov(n, &at, true, i, STATE_ADDR + 8 * i);
 	emit(n, &at, insn, len);
 	for (unsigned i = 0; i < 16; i++)
-		if (i != X86_RSP)
-			emit_mov(n, &at, false, i, STATE_ADDR + 8 * i);
+		emit_mov(n, &at, false, i, STATE_ADDR + 8 * i);
 	emit_mov(n, &at, true, X86_RSP, STATE_ADDR + offsetof(struct native_state, host_rsp));
 	emit(n, &at, "\x9c", 1);
 	emit_stack(n, &at, false, STATE_ADDR + offsetof(struct native_state, rflags));
@@ -117,31 +115,26 @@ static void build_native(struct native_state *n, const uint8_t *insn, unsigned l
 	emit(n, &at, "\xc3", 1);
 }
 
-/* What this test can run as it stands: no stack, no control flow, nothing that only counts time or caches. */
+static bool is_string(unsigned op)
+{
+	return op >= X86_OP_MOVS && op <= X86_OP_SCAS;
+}
+
+/* What this test can run as it stands: no control flow, nothing that only counts time or caches. */
 static bool is_candidate(const struct insn *i)
 {
+	if (is_string(i->op))
+		return true;
 	if (i->op < X86_OP_ADD || i->op > X86_OP_ADOX)
 		return false;
-	if (i->op >= X86_OP_PUSH && i->op <= X86_OP_POP_SREG)
-		return false;
-	if (i->op == X86_OP_SALC || (i->op >= X86_OP_DAA && i->op <= X86_OP_BOUND))
+	if (i->op == X86_OP_SALC || (i->op >= X86_OP_DAA && i->op <= X86_OP_BOUND) || i->op == X86_OP_PUSHA || i->op == X86_OP_POPA)
 		return false; /* not in 64-bit code */
-	return i->op != X86_OP_CLZERO && i->op != X86_OP_CLFLUSH && i->op != X86_OP_XLAT && i->op != X86_OP_CMPXCHG16B;
+	if (i->op == X86_OP_POPF || i->op == X86_OP_PUSH_SREG || i->op == X86_OP_POP_SREG)
+		return false; /* TF would trap; the selectors are the test's own */
+	return i->op != X86_OP_CLZERO && i->op != X86_OP_CLFLUSH;
 }
 
-static bool uses_rsp(const struct insn *i)
-{
-	bool byte = i->opsize == 1 && !(i->flags & INSN_REX); /* then 4 is AH */
-	bool rm_byte = (byte || i->src_size == 1) && !(i->flags & INSN_REX);
-
-	if (i->flags & INSN_VEX && i->vex_vvvv == X86_RSP)
-		return true;
-	if (i->flags & INSN_MODRM && i->reg == X86_RSP && !byte)
-		return true;
-	return !(i->flags & INSN_MEM) && i->rm == X86_RSP && !rm_byte;
-}
-
-/* ModRM for a register, or for [rbx + disp8]. */
+/* ModRM for a register, [rbx + disp8], or [rbx + rcx * scale + disp8]. */
 static unsigned random_modrm(struct rig *r, uint8_t *b)
 {
 	uint64_t v = next_random(r);
@@ -151,6 +144,12 @@ static unsigned random_modrm(struct rig *r, uint8_t *b)
 		return 1;
 	}
 	b[0] = (uint8_t)(0x43 | (v & 0x38));
+	if (v & 0x200) {
+		b[0]++;
+		b[1] = (uint8_t)(0x0b | (v >> 24 & 0xc0));
+		b[2] = (uint8_t)((int8_t)(v >> 16) / 2);
+		return 3;
+	}
 	b[1] = (uint8_t)(v >> 16);
 	return 2;
 }
@@ -191,13 +190,37 @@ static bool pick_insn(struct rig *r, struct insn *i)
 	uint8_t bytes[24];
 
 	random_bytes(r, bytes);
-	if (x86_decode(bytes, X86_INSN_MAX, X86_MODE_64, i) != DECODE_OK || !is_candidate(i) || uses_rsp(i))
+	if (x86_decode(bytes, X86_INSN_MAX, X86_MODE_64, i) != DECODE_OK || !is_candidate(i))
 		return false;
 	if ((i->op == X86_OP_ADCX || i->op == X86_OP_ADOX) && !r->adx)
 		return false;
 	if (i->flags & INSN_MEM && i->op != X86_OP_LEA && i->base != X86_RBX)
 		return false;
-	return !(i->flags & INSN_MEM) || i->op == X86_OP_LEA || (i->seg == X86_DS && i->addrsize == 8 && i->index == X86_NOREG);
+	if (i->addrsize != 8 || i->seg >= X86_FS)
+		return false;
+	return !(i->flags & INSN_MEM) || i->op == X86_OP_LEA || i->index == X86_NOREG || i->index == X86_RCX;
+}
+
+/* Operands that must point somewhere. */
+static void set_pointers(struct rig *r, const struct insn *i)
+{
+	uint64_t *gpr = r->f->cpu->s.gpr, v = next_random(r);
+
+	gpr[X86_RBX] = FIXTURE_DATA + WINDOW / 2;
+	gpr[X86_RSP] = FIXTURE_STACK;
+	if (i->flags & INSN_MEM && i->index == X86_RCX)
+		gpr[X86_RCX] = v & 7;
+	if (i->op == X86_OP_ENTER || i->op == X86_OP_LEAVE)
+		gpr[X86_RBP] = FIXTURE_STACK + (v & 0x38);
+	if (i->op == X86_OP_CMPXCHG16B && v & 1) {
+		gpr[X86_RAX] = get_le64(fixture_ptr(FIXTURE_DATA + WINDOW / 2));
+		gpr[X86_RDX] = get_le64(fixture_ptr(FIXTURE_DATA + WINDOW / 2 + 8));
+	}
+	if (!is_string(i->op))
+		return;
+	gpr[X86_RSI] = FIXTURE_DATA + WINDOW / 2 + (v & 31);
+	gpr[X86_RDI] = FIXTURE_DATA + WINDOW / 2 + (v >> 8 & 31);
+	gpr[X86_RCX] = v >> 16 & 15;
 }
 
 static void set_operands(struct rig *r, const struct insn *i)
@@ -205,18 +228,19 @@ static void set_operands(struct rig *r, const struct insn *i)
 	uint64_t *gpr = r->f->cpu->s.gpr;
 
 	for (unsigned n = 0; n < 16; n++)
-		if (n != X86_RSP)
-			gpr[n] = random_value(r);
-	gpr[X86_RBX] = FIXTURE_DATA + WINDOW / 2;
-	if (i->op >= X86_OP_BT && i->op <= X86_OP_BTC && i->flags & INSN_MEM && i->reg != X86_RBX)
+		gpr[n] = random_value(r);
+	for (unsigned n = 0; n < WINDOW; n += 8) {
+		put_le64(fixture_ptr(FIXTURE_DATA + n), is_string(i->op) ? next_random(r) & 1 : random_value(r));
+		put_le64(fixture_ptr(FIXTURE_STACK - WINDOW / 2 + n), random_value(r));
+	}
+	set_pointers(r, i);
+	if (i->op >= X86_OP_BT && i->op <= X86_OP_BTC && i->flags & INSN_MEM && i->reg != X86_RBX && i->reg != i->index)
 		gpr[i->reg] = (uint64_t)((int64_t)(next_random(r) << 54) >> 54);
 	if ((i->op == X86_OP_DIV || i->op == X86_OP_IDIV) && next_random(r) & 1)
 		gpr[X86_RDX] = next_random(r) & 1 ? 0 : UINT64_MAX;
 	if (i->op == X86_OP_CMPXCHG && next_random(r) & 1)
 		gpr[X86_RAX] = i->flags & INSN_MEM ? gpr[X86_RAX] : gpr[i->rm & 15];
-	r->f->cpu->s.rflags = X86_FLAG_ONE | (next_random(r) & (X86_FLAGS_ARITH | X86_FLAG_DF));
-	for (unsigned n = 0; n < WINDOW; n += 8)
-		put_le64(fixture_ptr(FIXTURE_DATA + n), random_value(r));
+	r->f->cpu->s.rflags = X86_FLAG_ONE | X86_FLAG_IF | (next_random(r) & (X86_FLAGS_ARITH | X86_FLAG_DF));
 }
 
 /* BT with the bit number in RBX would leave the window. */
@@ -233,13 +257,31 @@ static void print_case(const struct insn *i)
 	fprintf(stderr, "\n");
 }
 
-static bool compare(const struct rig *r, const struct insn *i, const struct x86_state *before, const uint8_t *expected_window)
+/* The memory that instructions may touch. */
+struct window {
+	uint8_t data[WINDOW], stack[WINDOW];
+};
+
+static void window_save(struct window *w)
+{
+	memcpy(w->data, fixture_ptr(FIXTURE_DATA), WINDOW);
+	memcpy(w->stack, fixture_ptr(FIXTURE_STACK - WINDOW / 2), WINDOW);
+}
+
+static void window_restore(const struct window *w)
+{
+	memcpy(fixture_ptr(FIXTURE_DATA), w->data, WINDOW);
+	memcpy(fixture_ptr(FIXTURE_STACK - WINDOW / 2), w->stack, WINDOW);
+}
+
+static bool compare(const struct rig *r, const struct insn *i, const struct x86_state *before, const struct window *expected)
 {
 	const uint64_t mask = X86_FLAGS_ARITH | X86_FLAG_DF;
+	struct window now;
 	bool same = true;
 
 	for (unsigned n = 0; n < 16; n++) {
-		if (n != X86_RSP && r->f->cpu->s.gpr[n] != r->native->gpr[n]) {
+		if (r->f->cpu->s.gpr[n] != r->native->gpr[n]) {
 			fprintf(stderr, "r%u was %llx is %llx native %llx; ", n, (unsigned long long)before->gpr[n],
 				(unsigned long long)r->f->cpu->s.gpr[n], (unsigned long long)r->native->gpr[n]);
 			same = false;
@@ -250,7 +292,8 @@ static bool compare(const struct rig *r, const struct insn *i, const struct x86_
 			(unsigned long long)(r->f->cpu->s.rflags & mask), (unsigned long long)(r->native->rflags & mask));
 		same = false;
 	}
-	if (memcmp(fixture_ptr(FIXTURE_DATA), expected_window, WINDOW)) {
+	window_save(&now);
+	if (memcmp(&now, expected, sizeof(now))) {
 		fprintf(stderr, "memory differs; ");
 		same = false;
 	}
@@ -261,31 +304,33 @@ static bool compare(const struct rig *r, const struct insn *i, const struct x86_
 
 static bool run_case(struct rig *r, const struct insn *i)
 {
-	uint8_t initial[WINDOW], expected[WINDOW];
+	struct window initial, expected;
 	struct x86_state *before = malloc(sizeof(*before));
 	volatile bool native_ok = true;
 	bool ok, same;
 
 	*before = r->f->cpu->s;
-	memcpy(initial, fixture_ptr(FIXTURE_DATA), WINDOW);
+	window_save(&initial);
 	memcpy(r->native->gpr, before->gpr, sizeof(before->gpr));
-	r->native->rflags = before->rflags | X86_FLAG_IF;
+	r->native->rflags = before->rflags;
 	build_native(r->native, i->bytes, i->len);
 	if (sigsetjmp(native_fault, 1))
 		native_ok = false;
 	else
 		((void (*)(void))(uintptr_t)(STATE_ADDR + offsetof(struct native_state, code)))();
 	__asm__ volatile("cld");
-	memcpy(expected, fixture_ptr(FIXTURE_DATA), WINDOW);
-	memcpy(fixture_ptr(FIXTURE_DATA), initial, WINDOW);
+	window_save(&expected);
+	window_restore(&initial);
 	fixture_code(r->f, i->bytes, i->len);
-	ok = fixture_exec(r->f);
+	do
+		ok = fixture_exec(r->f);
+	while (ok && r->f->cpu->s.rip == FIXTURE_CODE);
 	if (ok != native_ok) {
 		fprintf(stderr, "native %s, interpreted %s (vector %u): ", native_ok ? "ran" : "faulted", ok ? "ran" : "faulted", r->f->cpu->fault.vector);
 		print_case(i);
 		same = false;
 	} else {
-		same = !ok || compare(r, i, before, expected);
+		same = !ok || compare(r, i, before, &expected);
 	}
 	if (ok && r->f->cpu->s.rip != FIXTURE_CODE + i->len)
 		same = false;
@@ -296,7 +341,8 @@ static bool run_case(struct rig *r, const struct insn *i)
 static void test_against_host(void **state)
 {
 	struct rig r = { .f = fixture_create(X86_MODE_64), .seed = 0x9e3779b97f4a7c15 };
-	struct sigaction sa = { .sa_handler = on_fault, .sa_flags = SA_NODEFER };
+	struct sigaction sa = { .sa_handler = on_fault, .sa_flags = SA_NODEFER | SA_ONSTACK };
+	stack_t signal_stack = { .ss_sp = malloc(65536), .ss_size = 65536 };
 	unsigned failures = 0, done = 0;
 	struct insn insn;
 
@@ -309,6 +355,7 @@ static void test_against_host(void **state)
 		fixture_destroy(r.f);
 		skip(); /* a host that allows no writable code */
 	}
+	sigaltstack(&signal_stack, NULL); /* RSP may hold anything */
 	sigaction(SIGFPE, &sa, NULL);
 	sigaction(SIGILL, &sa, NULL);
 	sigaction(SIGSEGV, &sa, NULL);
@@ -320,9 +367,12 @@ static void test_against_host(void **state)
 		r.runs[insn.op]++;
 		done++;
 	}
+	signal_stack.ss_flags = SS_DISABLE;
+	sigaltstack(&signal_stack, NULL);
+	free(signal_stack.ss_sp);
 	munmap(r.native, sizeof(*r.native));
 	fixture_destroy(r.f);
-	for (unsigned op = X86_OP_ADD; r.adx && r.bmi && op <= X86_OP_ADOX; op++) {
+	for (unsigned op = X86_OP_ADD; r.adx && r.bmi && op <= X86_OP_SCAS; op++) {
 		if (r.runs[op] < 20 && is_candidate(&(struct insn){ .op = (uint16_t)op }))
 			fprintf(stderr, "%s ran %u times only\n", x86_op_info(op)->name, r.runs[op]);
 	}
