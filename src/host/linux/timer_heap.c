@@ -105,7 +105,7 @@ static void service_arm(void *ctx, struct timer *t, uint64_t deadline_ns)
 	host_mutex_lock(&h->lock);
 	if (t->heap_index)
 		heap_remove(h, t);
-	t->deadline_ns = deadline_ns;
+	t->deadline_ns = MAX(deadline_ns, h->run_ns);
 	if (h->n < EVENT_TIMERS_MAX) {
 		heap_up(h, ++h->n, t);
 		timer_fd_update(h);
@@ -126,41 +126,37 @@ static void service_disarm(void *ctx, struct timer *t)
 /* ---- the loop's side ---- */
 
 /* Take the first timer off if it is due. */
-static struct timer *timer_take_due(struct timer_heap *h, uint64_t now, timer_fn **fn, void **fn_ctx)
+static bool timer_take_due(struct timer_heap *h, uint64_t now, timer_fn **fn, void **fn_ctx)
 {
-	struct timer *t = NULL;
+	bool due;
 
 	host_mutex_lock(&h->lock);
-	if (h->n && clock_runs(h) && h->heap[1]->deadline_ns <= now) {
-		t = h->heap[1];
+	due = h->n && clock_runs(h) && h->heap[1]->deadline_ns <= now;
+	if (due) {
+		struct timer *t = h->heap[1];
+
 		heap_remove(h, t);
 		*fn = t->fn;
 		*fn_ctx = t->fn_ctx;
 	}
 	host_mutex_unlock(&h->lock);
-	return t;
+	return due;
 }
 
 void timer_heap_run(struct timer_heap *h)
 {
 	uint64_t now = clock_now(h), expirations;
-	uint32_t budget;
+	timer_fn *fn;
+	void *fn_ctx;
 
 	if (read(h->timer_fd, &expirations, sizeof(expirations)) < 0 && errno != EAGAIN)
 		return;
 	host_mutex_lock(&h->lock);
 	h->programmed_ns = UINT64_MAX;
-	budget = h->n;
+	h->run_ns = now + 1;
 	host_mutex_unlock(&h->lock);
-	/* A callback that arms a timer in the past gets its turn after the other descriptors. */
-	while (budget--) {
-		timer_fn *fn;
-		void *fn_ctx;
-
-		if (!timer_take_due(h, now, &fn, &fn_ctx))
-			break;
+	while (timer_take_due(h, now, &fn, &fn_ctx))
 		fn(fn_ctx);
-	}
 	host_mutex_lock(&h->lock);
 	timer_fd_update(h);
 	host_mutex_unlock(&h->lock);

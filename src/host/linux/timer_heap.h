@@ -16,6 +16,7 @@ struct timer_heap {
 
 	struct host_mutex lock; /* guards what follows, and every timer's deadline_ns and heap_index */
 	uint64_t programmed_ns; /* when timer_fd fires, on the VM's clock; UINT64_MAX: never */
+	uint64_t run_ns;        /* no timer is armed for less: one that is armed in the past over and over leaves others their turn */
 	uint32_t n;
 	struct timer *heap[EVENT_TIMERS_MAX + 1]; /* from 1; the earliest is first */
 };
