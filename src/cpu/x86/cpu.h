@@ -61,6 +61,13 @@ struct x86_tlb_marks {
 	uint64_t nonglobal[TLB_MARK_WORDS];
 };
 
+/* A set of regions, a hashed bit each: says "surely not" or "perhaps". */
+#define TLB_FILTER_BITS 11
+struct x86_large_filter {
+	uint64_t bits[1u << TLB_FILTER_BITS >> 6];
+	bool any;
+};
+
 /* Requests to a vcpu; set by any thread with cpu_request(), served by its own at safe points. */
 #define CPU_REQ_INTR 0x01u      /* look at the LAPIC / ExtINT */
 #define CPU_REQ_NMI 0x02u
@@ -133,8 +140,8 @@ struct x86_cpu {
 	uint64_t steal_seen_ns;      /* run-queue wait already in the guest's record */
 	uint64_t steal_next_tsc;     /* do not look again before this guest TSC */
 	struct x86_tlb_marks marks[TLB_ARRAYS];
-	/* A bit a 2M (1G) region, hashed, in which a large page was filled since the last full flush: INVLPG must drop all of it. */
-	uint64_t large_2m[16], large_1g[2];
+	/* Regions that had a large page in the TLB since the last flush that drops such ([1]: global ones): INVLPG must drop all of it. */
+	struct x86_large_filter large_2m[2], large_1g[2];
 
 	struct x86_tlb_array tlb[TLB_NMODES][TLB_NKINDS];
 	struct x86_tlb_exec itlb[2]; /* [0] CPL<3, [1] CPL 3 */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The soft TLB: filling, flushing and what may enter it. Entries serve 4K even
- * when the guest's page is larger; the large_2m/large_1g filters remember
- * where large pages were used, so that INVLPG drops all parts of one.
+ * when the guest's page is larger; the large_2m and large_1g filters
+ * remember where large pages were used, so that INVLPG drops all parts of one.
  */
 #include "cpu/x86/debug.h"
 #include "cpu/x86/mmu_internal.h"
@@ -64,17 +64,45 @@ static void itlb_insert(struct x86_cpu *cpu, unsigned user, uint64_t lin, const 
 	cpu->stats.tlb_fills++;
 }
 
-static void note_page_size(struct x86_cpu *cpu, uint64_t lin, uint64_t page_bytes)
+/* Fibonacci hashing: neighbouring regions and the two halves of the address space spread. */
+static unsigned filter_index(uint64_t region)
 {
-	if (page_bytes == MEMORY_PAGE_BYTES)
+	return (unsigned)(region * UINT64_C(0x9e3779b97f4a7c15) >> (64 - TLB_FILTER_BITS));
+}
+
+static void filter_add(struct x86_large_filter *f, uint64_t region)
+{
+	unsigned i = filter_index(region);
+
+	f->bits[i / 64] |= UINT64_C(1) << (i % 64);
+	f->any = true;
+}
+
+static bool filter_hit(const struct x86_large_filter *f, uint64_t region)
+{
+	unsigned i = filter_index(region);
+
+	return f->any && (f->bits[i / 64] >> (i % 64) & 1);
+}
+
+static void filter_clear(struct x86_large_filter *f)
+{
+	if (f->any)
+		*f = (struct x86_large_filter){ 0 };
+}
+
+static void note_page_size(struct x86_cpu *cpu, uint64_t lin, const struct x86_walk *walk)
+{
+	if (walk->page_bytes == MEMORY_PAGE_BYTES)
 		return;
-	if (page_bytes > (UINT64_C(1) << 22)) {
-		cpu->large_1g[lin >> 36 & 1] |= UINT64_C(1) << (lin >> 30 & 63);
+	if (walk->page_bytes > (UINT64_C(1) << 22)) {
+		filter_add(&cpu->large_1g[walk->global], lin >> 30);
 		return;
 	}
 	/* A 4M page is noted as both of its halves. */
-	for (uint64_t at = lin & ~(page_bytes - 1), end = at + page_bytes; at != end; at += UINT64_C(1) << 21)
-		cpu->large_2m[at >> 27 & 15] |= UINT64_C(1) << (at >> 21 & 63);
+	filter_add(&cpu->large_2m[walk->global], lin >> 21);
+	if (walk->page_bytes == UINT64_C(1) << 22)
+		filter_add(&cpu->large_2m[walk->global], (lin >> 21) ^ 1);
 }
 
 static void target_write(struct x86_cpu *cpu, uint64_t lin, enum tlb_mode mode, const struct x86_walk *walk, const struct memory_page *page,
@@ -103,7 +131,7 @@ bool mmu_translate(struct x86_cpu *cpu, uint64_t lin, enum x86_access access, en
 	if (!mmu_walk(cpu, lin, access, mode, &walk))
 		return false;
 	memory_page_lookup(cpu->mem, gpa(walk.gpa), &page);
-	note_page_size(cpu, lin, walk.page_bytes);
+	note_page_size(cpu, lin, &walk);
 	*out = (struct mmu_target){ .gpa = walk.gpa, .ram_page = page.ram_page };
 	if (access == X86_EXEC) {
 		itlb_insert(cpu, mode == TLB_USER, lin, &walk, &page);
@@ -154,9 +182,10 @@ void mmu_flush_all(struct x86_cpu *cpu)
 		tags_clear(tlb_tags(cpu, a), cpu->marks[a].live);
 		cpu->marks[a] = (struct x86_tlb_marks){ 0 };
 	}
-	for (unsigned i = 0; i < ARRAY_LEN(cpu->large_2m); i++)
-		cpu->large_2m[i] = 0;
-	cpu->large_1g[0] = cpu->large_1g[1] = 0;
+	for (unsigned global = 0; global < 2; global++) {
+		filter_clear(&cpu->large_2m[global]);
+		filter_clear(&cpu->large_1g[global]);
+	}
 	if (cpu->on_tlb_flush)
 		cpu->on_tlb_flush(cpu, true);
 }
@@ -173,6 +202,8 @@ void mmu_flush_nonglobal(struct x86_cpu *cpu)
 			m->nonglobal[w] = 0;
 		}
 	}
+	filter_clear(&cpu->large_2m[0]);
+	filter_clear(&cpu->large_1g[0]);
 	if (cpu->on_tlb_flush)
 		cpu->on_tlb_flush(cpu, false);
 }
@@ -206,8 +237,8 @@ static void range_drop(struct x86_cpu *cpu, uint64_t lin, unsigned shift)
 
 void mmu_flush_page(struct x86_cpu *cpu, uint64_t lin)
 {
-	bool in_1g = cpu->large_1g[lin >> 36 & 1] >> (lin >> 30 & 63) & 1;
-	bool in_2m = cpu->large_2m[lin >> 27 & 15] >> (lin >> 21 & 63) & 1;
+	bool in_1g = filter_hit(&cpu->large_1g[0], lin >> 30) || filter_hit(&cpu->large_1g[1], lin >> 30);
+	bool in_2m = filter_hit(&cpu->large_2m[0], lin >> 21) || filter_hit(&cpu->large_2m[1], lin >> 21);
 	unsigned i = tlb_index(lin);
 
 	if (in_1g || in_2m) {
