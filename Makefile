@@ -1,10 +1,88 @@
 # SPDX-License-Identifier: Apache-2.0
-# A thin front of Meson: see CONTRIBUTING.md for what each target is for.
+# A thin front of Meson. CONTRIBUTING.md says what each target is for.
 BUILD := build
+NINJA := ninja -C
 
 .PHONY: all
 all: $(BUILD)/build.ninja
-	ninja -C $(BUILD)
+	$(NINJA) $(BUILD)
 
 $(BUILD)/build.ninja:
 	meson setup $(BUILD)
+
+# ---- using it ----
+
+.PHONY: setup guest run install uninstall
+setup:
+	scripts/setup
+
+guest:
+	scripts/fetch_guest cloud
+
+run: setup
+	$(MAKE) all guest
+	scripts/run_demo
+
+install: all
+	meson install -C $(BUILD) --no-rebuild
+
+uninstall:
+	$(NINJA) $(BUILD) uninstall
+
+# ---- checking it ----
+
+.PHONY: check check-only check-long check-kvm-linux asan tsan clang fuzz-cpu bench mutate
+check: setup
+	-scripts/fetch_guest cloud full i386
+	$(MAKE) check-only
+
+# The same without set-up and downloads.
+check-only: all
+	scripts/run_checks
+
+check-long: all
+	scripts/run_checks tests/checks-long.list
+
+check-kvm-linux: all
+	tests/e2e/kvm_linux
+
+asan: $(BUILD)/asan/build.ninja
+	$(NINJA) $(BUILD)/asan
+	scripts/run_checks -b $(BUILD)/asan $(if $(MATCH),-m '$(MATCH)')
+
+tsan: $(BUILD)/tsan/build.ninja
+	$(NINJA) $(BUILD)/tsan
+	scripts/run_checks -b $(BUILD)/tsan $(if $(MATCH),-m '$(MATCH)')
+
+clang: $(BUILD)/clang/build.ninja
+	$(NINJA) $(BUILD)/clang
+
+$(BUILD)/asan/build.ninja:
+	meson setup $(BUILD)/asan -Db_sanitize=address,undefined
+
+$(BUILD)/tsan/build.ninja:
+	meson setup $(BUILD)/tsan -Db_sanitize=thread
+
+$(BUILD)/clang/build.ninja:
+	CC=clang meson setup $(BUILD)/clang
+
+fuzz-cpu: all
+	tests/diff/fuzz_cpu
+
+bench: all guest
+	bench/run.py
+
+mutate: all
+	tests/mutate
+
+# ---- tidying up ----
+
+.PHONY: clean distclean format-check
+clean: # keeps the downloaded guests
+	find $(BUILD) -mindepth 1 -maxdepth 1 ! -name guest -exec rm -rf {} + 2>/dev/null || true
+
+distclean:
+	rm -rf $(BUILD)
+
+format-check:
+	scripts/format_check

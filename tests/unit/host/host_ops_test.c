@@ -249,6 +249,12 @@ static uint64_t run_faulting(const char *bytes, size_t len, bool set_ac)
 	return rax;
 }
 
+#ifdef LODGE_SANITIZE
+#define FAULTS_WITH_AC 0 /* TSan's handler runs before ours and is not made for AC */
+#else
+#define FAULTS_WITH_AC 1
+#endif
+
 static void faults_reach_the_hook(void **state)
 {
 	if (host_code_alloc_dual(&fault_area, 4096, NULL))
@@ -257,7 +263,7 @@ static void faults_reach_the_hook(void **state)
 	assert_int_equal(host_fault_hook_install(fault_skip, NULL), LODGE_OK);
 	assert_int_equal(host_fault_thread_init(NULL), LODGE_OK);
 	assert_int_equal(host_fault_thread_init(NULL), LODGE_OK);
-	for (int ac = 0; ac < 2; ac++) {
+	for (int ac = 0; ac <= FAULTS_WITH_AC; ac++) {
 		/* mov eax, [abs 0x10]: address and kind arrive */
 		assert_true(run_faulting("\x8b\x04\x25\x10\0\0\0", 7, ac) == ((uint64_t)HOST_FAULT_SEGV << 32 | 0x10));
 		assert_true(run_faulting("\x0f\x0b", 2, ac) >> 32 == HOST_FAULT_ILL);       /* ud2 */
