@@ -11,6 +11,7 @@ struct decoder {
 	unsigned mode;    /* enum x86_mode_bits */
 	bool over;        /* ran past avail */
 	uint8_t sib;
+	uint8_t vvvv;     /* all four bits, which must be zero when no operand uses them */
 	struct insn *insn;
 };
 
@@ -465,15 +466,16 @@ static uint16_t vector_mem_bytes(const struct decoder *d, unsigned kind)
 	}
 }
 
-static bool check_vex(const struct insn *insn, const struct vec_entry *e)
+static bool check_vex(const struct decoder *d, const struct vec_entry *e)
 {
+	const struct insn *insn = d->insn;
 	bool uses_vvvv = e->flags & VEC_NDS || (e->flags & VEC_NDS_REG && !(insn->flags & INSN_MEM));
 
 	if (e->flags & VEC_W0 && insn->rex & 8)
 		return false;
 	if (e->flags & VEC_W1 && !(insn->rex & 8))
 		return false;
-	return uses_vvvv || insn->vex_vvvv == 0;
+	return uses_vvvv || d->vvvv == 0;
 }
 
 /* A gather's registers must all differ, and its address has a SIB byte. */
@@ -529,7 +531,7 @@ static bool finish_vector(struct decoder *d)
 	insn->src_size = insn->opsize;
 	if (!(e->flags & VEC_NOMODRM))
 		read_modrm(d);
-	if (vex && !check_vex(insn, e))
+	if (vex && !check_vex(d, e))
 		return false;
 	if (e->flags & (insn->flags & INSN_MEM ? VEC_REGONLY : VEC_MEMONLY))
 		return false;
@@ -574,10 +576,11 @@ static bool read_vex(struct decoder *d, bool three_bytes)
 		return false;
 	insn->flags |= INSN_VEX;
 	insn->map = three_bytes ? b1 & 0x1f : 1;
-	insn->rex = (uint8_t)((~b1 >> 7 & 1) << 2);
+	insn->rex = (uint8_t)((~b1 & 0x80) >> 5);
 	if (three_bytes)
 		insn->rex |= (uint8_t)((b2 >> 7) << 3 | (~b1 >> 6 & 1) << 1 | (~b1 >> 5 & 1));
-	insn->vex_vvvv = ~b2 >> 3 & 0xf;
+	d->vvvv = ~b2 >> 3 & 0xf;
+	insn->vex_vvvv = d->vvvv;
 	if (!mode64(d)) {
 		insn->rex &= 8;
 		insn->vex_vvvv &= 7;
@@ -607,7 +610,7 @@ static bool decode_vex(struct decoder *d, bool three_bytes)
 		if (insn->opnd[i] == X86_OPD_VVVV)
 			return true;
 	}
-	return insn->vex_vvvv == 0;
+	return d->vvvv == 0;
 }
 
 /* In 16 and 32-bit code C4 and C5 are LES and LDS unless ModRM would be a register form. */
