@@ -56,7 +56,7 @@ static void write_bios(struct byte_writer *w)
 
 static void write_system(struct byte_writer *w, const uint8_t uuid[16])
 {
-	static const char *const text[] = { "Lodge", "Lodge PC", "1" };
+	static const char *const text[] = { "Lodge", "PC", "1" };
 	uint8_t *p = structure(w, 1, 0x1b, 0x0100);
 
 	if (p) {
