@@ -92,6 +92,11 @@ int lodge_memcmp(const void *a, const void *b, size_t len)
 	return 0;
 }
 
+int lodge_bcmp(const void *a, const void *b, size_t len)
+{
+	return lodge_memcmp(a, b, len);
+}
+
 size_t str_len(const char *s)
 {
 	const volatile char *p = s; /* volatile: the compiler would call strlen */

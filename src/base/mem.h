@@ -19,6 +19,7 @@ void *lodge_memcpy(void *restrict dst, const void *restrict src, size_t len);
 void *lodge_memmove(void *dst, const void *src, size_t len);
 void *lodge_memset(void *dst, int byte, size_t len);
 int lodge_memcmp(const void *a, const void *b, size_t len);
+int lodge_bcmp(const void *a, const void *b, size_t len); /* what clang makes of memcmp() == 0 */
 
 size_t str_len(const char *s);
 bool str_equal(const char *a, const char *b);
