@@ -2,8 +2,10 @@
 /* Filling in struct lodge_error. */
 #include "base/error.h"
 #include "base/fmt.h"
+#include "base/mem.h"
 #include "host/host_ops.h"
 
+LODGE_PRINTF(4, 0)
 static void set_text(struct lodge_error *err, enum lodge_err code, int os_error, const char *fmt, va_list ap)
 {
 	err->code = code;
@@ -25,7 +27,7 @@ enum lodge_err error_set(struct lodge_error *err, enum lodge_err code, const cha
 
 enum lodge_err error_set_os(struct lodge_error *err, enum lodge_err code, int os_error, const char *fmt, ...)
 {
-	size_t len = 0;
+	size_t len;
 	va_list ap;
 
 	if (!err)
@@ -33,8 +35,7 @@ enum lodge_err error_set_os(struct lodge_error *err, enum lodge_err code, int os
 	va_start(ap, fmt);
 	set_text(err, code, os_error, fmt, ap);
 	va_end(ap);
-	while (err->text[len])
-		len++;
+	len = str_len(err->text);
 	fmt_string(err->text + len, sizeof(err->text) - len, ": %s", host_os_error_text(os_error));
 	return code;
 }

@@ -61,7 +61,7 @@ static void out_number(struct fmt_out *out, const struct fmt_spec *spec, uint64_
 {
 	const char *digits = upper ? "0123456789ABCDEF" : "0123456789abcdef";
 	char text[24];
-	size_t n = 0, prefix_len = 0, zeros = 0, total, pad;
+	size_t n = 0, prefix_len = str_len(prefix), zeros = 0, total, pad;
 
 	do {
 		text[n++] = digits[v % base];
@@ -69,8 +69,6 @@ static void out_number(struct fmt_out *out, const struct fmt_spec *spec, uint64_
 	} while (v);
 	if (spec->has_precision && spec->precision > n)
 		zeros = spec->precision - n;
-	while (prefix[prefix_len])
-		prefix_len++;
 	total = prefix_len + zeros + n;
 	pad = spec->width > total ? spec->width - total : 0;
 	if (spec->zero && !spec->left && !spec->has_precision) {

@@ -6,6 +6,7 @@
 #define LOG_LINE_BYTES 512
 #define LOG_GUEST_LINES 20 /* a second */
 
+LODGE_PRINTF(3, 0)
 static void log_vline(struct log *log, enum log_level level, const char *fmt, va_list ap)
 {
 	char line[LOG_LINE_BYTES];
