@@ -7,14 +7,14 @@ uint64_t x86_ea(const struct x86_cpu *cpu, const struct insn *insn)
 	return insn_ea(cpu, insn);
 }
 
-bool mem_read_slow(struct x86_cpu *cpu, unsigned seg, uint64_t ea, unsigned size, uint64_t *v)
+bool x86_read_slow(struct x86_cpu *cpu, unsigned seg, uint64_t ea, unsigned size, uint64_t *v)
 {
 	uint64_t lin;
 
 	return x86_linear(cpu, seg, ea, size, X86_READ, &lin) && mmu_read(cpu, lin, size, data_mode(cpu), v);
 }
 
-bool mem_write_slow(struct x86_cpu *cpu, unsigned seg, uint64_t ea, unsigned size, uint64_t v)
+bool x86_write_slow(struct x86_cpu *cpu, unsigned seg, uint64_t ea, unsigned size, uint64_t v)
 {
 	uint64_t lin;
 
@@ -31,7 +31,8 @@ bool x86_mem_write(struct x86_cpu *cpu, const struct insn *insn, unsigned size, 
 	return mem_write_at(cpu, insn->seg, insn_ea(cpu, insn), size, value);
 }
 
-bool rmw_begin_at(struct x86_cpu *cpu, const struct insn *insn, unsigned seg, uint64_t ea, unsigned size, struct mem_rmw *rmw, uint64_t *old)
+bool x86_rmw_begin(struct x86_cpu *cpu, const struct insn *insn, unsigned seg, uint64_t ea, unsigned size,
+	struct mem_rmw *rmw, uint64_t *old)
 {
 	rmw->size = size;
 	rmw->lock = insn->flags & INSN_LOCK || insn->op == X86_OP_XCHG;
@@ -43,7 +44,8 @@ bool rmw_begin_at(struct x86_cpu *cpu, const struct insn *insn, unsigned seg, ui
 	}
 	rmw->slow = true;
 	/* A writable data segment is readable too. */
-	if (!x86_linear(cpu, seg, ea, size, X86_WRITE, &rmw->lin) || !mmu_rmw_begin(cpu, rmw->lin, size, data_mode(cpu), &rmw->mmu))
+	if (!x86_linear(cpu, seg, ea, size, X86_WRITE, &rmw->lin) ||
+		!mmu_rmw_begin(cpu, rmw->lin, size, data_mode(cpu), &rmw->mmu))
 		return false;
 	rmw->host = rmw->mmu.host;
 	if (!rmw->host)
@@ -59,16 +61,20 @@ static bool host_cmpxchg(void *p, unsigned size, uint64_t *old, uint64_t v)
 	bool ok;
 
 	switch (size) {
-	case 1: __asm__ volatile("lock cmpxchgb %b3, %1" : "+a"(was), "+m"(*(uint8_t *)p), "=@ccz"(ok) : "r"(v) : "memory"); break;
-	case 2: __asm__ volatile("lock cmpxchgw %w3, %1" : "+a"(was), "+m"(*(struct guest16 *)p), "=@ccz"(ok) : "r"(v) : "memory"); break;
-	case 4: __asm__ volatile("lock cmpxchgl %k3, %1" : "+a"(was), "+m"(*(struct guest32 *)p), "=@ccz"(ok) : "r"(v) : "memory"); break;
-	default: __asm__ volatile("lock cmpxchgq %3, %1" : "+a"(was), "+m"(*(struct guest64 *)p), "=@ccz"(ok) : "r"(v) : "memory"); break;
+	case 1: __asm__ volatile("lock cmpxchgb %b3, %1" : "+a"(was), "+m"(*(uint8_t *)p),
+		"=@ccz"(ok) : "r"(v) : "memory"); break;
+	case 2: __asm__ volatile("lock cmpxchgw %w3, %1" : "+a"(was), "+m"(*(struct guest16 *)p),
+		"=@ccz"(ok) : "r"(v) : "memory"); break;
+	case 4: __asm__ volatile("lock cmpxchgl %k3, %1" : "+a"(was), "+m"(*(struct guest32 *)p),
+		"=@ccz"(ok) : "r"(v) : "memory"); break;
+	default: __asm__ volatile("lock cmpxchgq %3, %1" : "+a"(was), "+m"(*(struct guest64 *)p),
+		"=@ccz"(ok) : "r"(v) : "memory"); break;
 	}
 	*old = was & alu_mask(size);
 	return ok;
 }
 
-bool rmw_commit_slow(struct x86_cpu *cpu, struct mem_rmw *rmw, uint64_t *old, uint64_t v)
+bool x86_rmw_commit_slow(struct x86_cpu *cpu, struct mem_rmw *rmw, uint64_t *old, uint64_t v)
 {
 	if (!rmw->host) {
 		/* MMIO, or two pages: rmw_begin() proved the right to write, so this cannot fault. */

@@ -83,7 +83,8 @@ static LODGE_ALWAYS_INLINE uint64_t insn_ea(const struct x86_cpu *cpu, const str
 }
 
 /* Host pointer of [seg:ea, +size) when segment checks are void and the TLB has the page; NULL: take the long way. */
-static LODGE_ALWAYS_INLINE uint8_t *mem_fast(const struct x86_cpu *cpu, unsigned seg, uint64_t ea, unsigned size, enum tlb_kind kind)
+static LODGE_ALWAYS_INLINE uint8_t *mem_fast(const struct x86_cpu *cpu, unsigned seg, uint64_t ea, unsigned size,
+	enum tlb_kind kind)
 {
 	const struct x86_tlb_array *tlb = &cpu->tlb[cpu->tlb_mode][kind];
 	uint64_t lin = ea;
@@ -111,8 +112,8 @@ static inline enum tlb_mode data_mode(const struct x86_cpu *cpu)
 }
 
 /* interp.c: the long ways, by segment and offset. */
-bool mem_read_slow(struct x86_cpu *cpu, unsigned seg, uint64_t ea, unsigned size, uint64_t *v) LODGE_MUST_CHECK;
-bool mem_write_slow(struct x86_cpu *cpu, unsigned seg, uint64_t ea, unsigned size, uint64_t v) LODGE_MUST_CHECK;
+bool x86_read_slow(struct x86_cpu *cpu, unsigned seg, uint64_t ea, unsigned size, uint64_t *v) LODGE_MUST_CHECK;
+bool x86_write_slow(struct x86_cpu *cpu, unsigned seg, uint64_t ea, unsigned size, uint64_t v) LODGE_MUST_CHECK;
 
 static LODGE_ALWAYS_INLINE bool mem_read_at(struct x86_cpu *cpu, unsigned seg, uint64_t ea, unsigned size, uint64_t *v)
 {
@@ -122,7 +123,7 @@ static LODGE_ALWAYS_INLINE bool mem_read_at(struct x86_cpu *cpu, unsigned seg, u
 		*v = host_get(p, size);
 		return true;
 	}
-	return mem_read_slow(cpu, seg, ea, size, v);
+	return x86_read_slow(cpu, seg, ea, size, v);
 }
 
 static LODGE_ALWAYS_INLINE bool mem_write_at(struct x86_cpu *cpu, unsigned seg, uint64_t ea, unsigned size, uint64_t v)
@@ -133,7 +134,7 @@ static LODGE_ALWAYS_INLINE bool mem_write_at(struct x86_cpu *cpu, unsigned seg, 
 		host_put(p, size, v);
 		return true;
 	}
-	return mem_write_slow(cpu, seg, ea, size, v);
+	return x86_write_slow(cpu, seg, ea, size, v);
 }
 
 /* The r/m operand. */
@@ -167,13 +168,14 @@ struct mem_rmw {
 	bool lock;
 	struct mmu_rmw mmu;
 };
-bool rmw_begin_at(struct x86_cpu *cpu, const struct insn *insn, unsigned seg, uint64_t ea, unsigned size, struct mem_rmw *rmw,
+bool x86_rmw_begin(struct x86_cpu *cpu, const struct insn *insn, unsigned seg, uint64_t ea, unsigned size, struct mem_rmw *rmw,
 		  uint64_t *old) LODGE_MUST_CHECK;
-bool rmw_commit_slow(struct x86_cpu *cpu, struct mem_rmw *rmw, uint64_t *old, uint64_t v) LODGE_MUST_CHECK;
+bool x86_rmw_commit_slow(struct x86_cpu *cpu, struct mem_rmw *rmw, uint64_t *old, uint64_t v) LODGE_MUST_CHECK;
 
-static LODGE_ALWAYS_INLINE bool rmw_begin(struct x86_cpu *cpu, const struct insn *insn, unsigned size, struct mem_rmw *rmw, uint64_t *old)
+static LODGE_ALWAYS_INLINE bool rmw_begin(struct x86_cpu *cpu, const struct insn *insn, unsigned size, struct mem_rmw *rmw,
+	uint64_t *old)
 {
-	return rmw_begin_at(cpu, insn, insn->seg, insn_ea(cpu, insn), size, rmw, old);
+	return x86_rmw_begin(cpu, insn, insn->seg, insn_ea(cpu, insn), size, rmw, old);
 }
 
 static LODGE_ALWAYS_INLINE bool rmw_commit(struct x86_cpu *cpu, struct mem_rmw *rmw, uint64_t *old, uint64_t v)
@@ -182,7 +184,7 @@ static LODGE_ALWAYS_INLINE bool rmw_commit(struct x86_cpu *cpu, struct mem_rmw *
 		host_put(rmw->host, rmw->size, v);
 		return true;
 	}
-	return rmw_commit_slow(cpu, rmw, old, v);
+	return x86_rmw_commit_slow(cpu, rmw, old, v);
 }
 
 static inline uint64_t stack_mask(const struct x86_cpu *cpu)

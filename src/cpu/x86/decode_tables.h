@@ -80,7 +80,8 @@ struct op_entry {
 extern const struct op_entry decode_map_1byte[256];
 extern const struct op_entry decode_map_0f[256];
 
-/* Entries outside the two arrays and the vector rows: 0F38's, and what VEX encodes though it is no vector instruction; NULL: none. */
+/* Entries outside the two arrays and the vector rows: 0F38's,
+	and what VEX encodes though it is no vector instruction; NULL: none. */
 const struct op_entry *decode_legacy_0f38(unsigned opcode);
 const struct op_entry *decode_vex_integer(unsigned map, unsigned opcode, unsigned pp);
 
@@ -129,7 +130,7 @@ struct vec_entry {
 };
 
 /* Row for @map (1..3), @opcode, @pp; never NULL. All-zero features: undefined. */
-const struct vec_entry *decode_vector(unsigned map, unsigned opcode, unsigned pp);
+const struct vec_entry *decode_vector_row(unsigned map, unsigned opcode, unsigned pp);
 
 /* Which modrm.reg values of 0F 71..73 exist for MMX (@mmx) or XMM registers, as a bit set. */
 unsigned decode_vector_shift_group(unsigned opcode, bool mmx);

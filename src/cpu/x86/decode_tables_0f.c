@@ -26,7 +26,8 @@ static const struct op_entry pp_monitor[4] = { E(MONITOR, N, NONE, NONE, MONITOR
 static const struct op_entry pp_mwait[4] = { E(MWAIT, N, NONE, NONE, MONITOR) };
 static const struct op_entry pp_clac[4] = { E(CLAC, N, NONE, NONE, SMAP) };
 static const struct op_entry pp_stac[4] = { E(STAC, N, NONE, NONE, SMAP) };
-static const struct op_entry rm_01_1[8] = { BY(PREFIX, pp_monitor), BY(PREFIX, pp_mwait), BY(PREFIX, pp_clac), BY(PREFIX, pp_stac) };
+static const struct op_entry rm_01_1[8] = { BY(PREFIX, pp_monitor), BY(PREFIX, pp_mwait), BY(PREFIX, pp_clac),
+	BY(PREFIX, pp_stac) };
 static const struct op_entry pp_xgetbv[4] = { E(XGETBV, N, NONE, NONE, XSAVE) };
 static const struct op_entry pp_xsetbv[4] = { E(XSETBV, N, NONE, NONE, XSAVE) };
 static const struct op_entry rm_01_2[8] = { BY(PREFIX, pp_xgetbv), BY(PREFIX, pp_xsetbv) };
@@ -104,7 +105,8 @@ static const struct op_entry pp_c7_m5[4] = { M(XSAVES, Y, RM, NONE, NONE, XSAVES
 static const struct op_entry group_c7_mem[8] = {
 	UNDEF, M(CMPXCHG8B, Y, RM, NONE, PAIR, CX8, 0), UNDEF, BY(PREFIX, pp_c7_m3), BY(PREFIX, pp_c7_m4), BY(PREFIX, pp_c7_m5),
 };
-static const struct op_entry pp_rdrand[4] = { M(RDRAND, V, RM, NONE, OPSIZE, RDRAND, ENTRY_WO), M(RDRAND, V, RM, NONE, OPSIZE, RDRAND, ENTRY_WO) };
+static const struct op_entry pp_rdrand[4] = { M(RDRAND, V, RM, NONE, OPSIZE, RDRAND, ENTRY_WO),
+	M(RDRAND, V, RM, NONE, OPSIZE, RDRAND, ENTRY_WO) };
 static const struct op_entry pp_rdseed[4] = {
 	M(RDSEED, V, RM, NONE, OPSIZE, RDSEED, ENTRY_WO), M(RDSEED, V, RM, NONE, OPSIZE, RDSEED, ENTRY_WO),
 	M(RDPID, N, RM, NONE, OPSIZE, RDPID, ENTRY_WO),
@@ -126,7 +128,8 @@ static const struct op_entry pp_c3[4] = { M(MOVNTI, Y, RM, REG, OPSIZE, SSE2, EN
 const struct op_entry decode_map_0f[256] = {
 	[0x00] = BY(REG, group_00), [0x01] = BY(MOD, mod_01),
 	[0x02] = M(LAR, V, REG, RM, 2, NONE, ENTRY_SRC2), [0x03] = M(LSL, V, REG, RM, 2, NONE, ENTRY_SRC2),
-	[0x05] = E(SYSCALL, V, NONE, NONE, SYSCALL), [0x06] = E(CLTS, V, NONE, NONE, NONE), [0x07] = E(SYSRET, Y, NONE, NONE, SYSCALL),
+	[0x05] = E(SYSCALL, V, NONE, NONE, SYSCALL), [0x06] = E(CLTS, V, NONE, NONE, NONE),
+	[0x07] = E(SYSRET, Y, NONE, NONE, SYSCALL),
 	[0x08] = E(INVD, V, NONE, NONE, NONE), [0x09] = E(WBINVD, V, NONE, NONE, NONE), [0x0b] = E(UD, V, NONE, NONE, NONE),
 	[0x0d] = BY(MOD, mod_0d), [0x18] = BY(MOD, mod_18), [0x19 ... 0x1f] = HINT,
 	[0x20] = M(MOV_FROM_CR, N, RM, CR, NONE, NONE, 0), [0x21] = M(MOV_FROM_DR, N, RM, DR, NONE, NONE, 0),
@@ -140,7 +143,8 @@ const struct op_entry decode_map_0f[256] = {
 	[0xa8] = E(PUSH_SREG, D64, SREG, NONE, NONE), [0xa9] = E(POP_SREG, D64, SREG, NONE, NONE),
 	[0xa2] = E(CPUID, V, NONE, NONE, NONE),
 	[0xa3] = BIT_OP(BT, ENTRY_RO), [0xab] = BIT_OP(BTS, 0), [0xb3] = BIT_OP(BTR, 0), [0xbb] = BIT_OP(BTC, 0),
-	[0xa4] = SHIFT2(SHLD, IMM, B), [0xa5] = SHIFT2(SHLD, CL, NONE), [0xac] = SHIFT2(SHRD, IMM, B), [0xad] = SHIFT2(SHRD, CL, NONE),
+	[0xa4] = SHIFT2(SHLD, IMM, B), [0xa5] = SHIFT2(SHLD, CL, NONE), [0xac] = SHIFT2(SHRD, IMM, B),
+	[0xad] = SHIFT2(SHRD, CL, NONE),
 	[0xae] = BY(MOD, mod_ae), [0xaf] = M(IMUL2, V, REG, RM, OPSIZE, NONE, 0),
 	[0xb0] = M(CMPXCHG, B, RM, REG, OPSIZE, NONE, 0), [0xb1] = M(CMPXCHG, V, RM, REG, OPSIZE, NONE, 0),
 	[0xb2] = M(LSS, V, REG, RM, FAR, NONE, ENTRY_MEMONLY), [0xb4] = M(LFS, V, REG, RM, FAR, NONE, ENTRY_MEMONLY),
@@ -162,9 +166,11 @@ const struct op_entry decode_map_0f[256] = {
 #define CRC32_WORD M(CRC32, Y, REG, RM, SRC, SSE42, 0)
 static const struct op_entry pp_f0[4] = { [PP_NP] = MOVBE_LOAD, [PP_66] = MOVBE_LOAD, [PP_F2] = CRC32_BYTE };
 static const struct op_entry pp_f1[4] = { [PP_NP] = MOVBE_STORE, [PP_66] = MOVBE_STORE, [PP_F2] = CRC32_WORD };
-static const struct op_entry pp_f6[4] = { UNDEF, M(ADCX, Y, REG, RM, OPSIZE, ADX, 0), M(ADOX, Y, REG, RM, OPSIZE, ADX, 0), UNDEF };
+static const struct op_entry pp_f6[4] = { UNDEF, M(ADCX, Y, REG, RM, OPSIZE, ADX, 0), M(ADOX, Y, REG, RM, OPSIZE, ADX, 0),
+	UNDEF };
 static const struct op_entry pp_82[4] = { UNDEF, M(INVPCID, N, REG, RM, 16, INVPCID, ENTRY_MEMONLY) };
-static const struct op_entry by_f0 = BY(PREFIX, pp_f0), by_f1 = BY(PREFIX, pp_f1), by_f6 = BY(PREFIX, pp_f6), by_82 = BY(PREFIX, pp_82);
+static const struct op_entry by_f0 = BY(PREFIX, pp_f0), by_f1 = BY(PREFIX, pp_f1), by_f6 = BY(PREFIX, pp_f6),
+	by_82 = BY(PREFIX, pp_82);
 
 const struct op_entry *decode_legacy_0f38(unsigned opcode)
 {
@@ -188,13 +194,15 @@ static const struct op_entry vex_f5[4] = {
 };
 static const struct op_entry vex_f6[4] = { [PP_F2] = VEX3(MULX, REG, VVVV, RM, BMI2) };
 static const struct op_entry vex_f7[4] = {
-	VEX3(BEXTR, REG, RM, VVVV, BMI1), VEX3(SHLX, REG, RM, VVVV, BMI2), VEX3(SARX, REG, RM, VVVV, BMI2), VEX3(SHRX, REG, RM, VVVV, BMI2),
+	VEX3(BEXTR, REG, RM, VVVV, BMI1), VEX3(SHLX, REG, RM, VVVV, BMI2), VEX3(SARX, REG, RM, VVVV, BMI2),
+	VEX3(SHRX, REG, RM, VVVV, BMI2),
 };
 static const struct op_entry vex_rorx = OPX(RORX, Y, REG, RM, IMM, B, OPSIZE, BMI2, ENTRY_MODRM);
 
 /* VLDMXCSR and VSTMXCSR differ from the legacy forms in nothing but the encoding. */
 static const struct op_entry vex_ae_group[8] = {
-	[2] = M(LDMXCSR, D, RM, NONE, 4, AVX, ENTRY_RO | ENTRY_MEMONLY), [3] = M(STMXCSR, D, RM, NONE, 4, AVX, ENTRY_WO | ENTRY_MEMONLY),
+	[2] = M(LDMXCSR, D, RM, NONE, 4, AVX, ENTRY_RO | ENTRY_MEMONLY),
+	[3] = M(STMXCSR, D, RM, NONE, 4, AVX, ENTRY_WO | ENTRY_MEMONLY),
 };
 static const struct op_entry vex_ae = BY(REG, vex_ae_group);
 

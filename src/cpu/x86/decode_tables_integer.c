@@ -14,7 +14,8 @@
 #define ALU_GROUP(name, sz, im) \
 	static const struct op_entry name[8] = { \
 		M(ADD, sz, RM, IMM, im, 0), M(OR, sz, RM, IMM, im, 0), M(ADC, sz, RM, IMM, im, 0), M(SBB, sz, RM, IMM, im, 0), \
-		M(AND, sz, RM, IMM, im, 0), M(SUB, sz, RM, IMM, im, 0), M(XOR, sz, RM, IMM, im, 0), M(CMP, sz, RM, IMM, im, ENTRY_RO), \
+		M(AND, sz, RM, IMM, im, 0), M(SUB, sz, RM, IMM, im, 0), M(XOR, sz, RM, IMM, im, 0), \
+		M(CMP, sz, RM, IMM, im, ENTRY_RO), \
 	}
 ALU_GROUP(group_80, B, BS);
 ALU_GROUP(group_81, V, Z);
@@ -137,7 +138,8 @@ const struct op_entry decode_map_1byte[256] = {
 	[0xd7] = E(XLAT, B, NONE, NONE, NONE),
 	[0xe0] = E(LOOPNE, F64, IMM, NONE, BS), [0xe1] = E(LOOPE, F64, IMM, NONE, BS), [0xe2] = E(LOOP, F64, IMM, NONE, BS),
 	[0xe3] = E(JCXZ, F64, IMM, NONE, BS),
-	[0xe4] = E(IN, B, ACC, IMM, B), [0xe5] = E(IN, IO, ACC, IMM, B), [0xe6] = E(OUT, B, IMM, ACC, B), [0xe7] = E(OUT, IO, IMM, ACC, B),
+	[0xe4] = E(IN, B, ACC, IMM, B), [0xe5] = E(IN, IO, ACC, IMM, B), [0xe6] = E(OUT, B, IMM, ACC, B),
+	[0xe7] = E(OUT, IO, IMM, ACC, B),
 	[0xe8] = E(CALL, F64, IMM, NONE, Z), [0xe9] = E(JMP, F64, IMM, NONE, Z), [0xea] = BY(MODE, mode_jmpf),
 	[0xeb] = E(JMP, F64, IMM, NONE, BS),
 	[0xec] = E(IN, B, ACC, DX, NONE), [0xed] = E(IN, IO, ACC, DX, NONE),

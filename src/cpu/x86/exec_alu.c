@@ -6,7 +6,8 @@ typedef uint64_t binary_fn(unsigned size, uint64_t a, uint64_t b, uint64_t *fl);
 typedef uint64_t unary_fn(unsigned size, uint64_t a, uint64_t *fl);
 
 /* rmw_commit() fails when a locked operand changed meanwhile; then the result is computed anew. */
-static LODGE_ALWAYS_INLINE bool binary_memory(struct x86_cpu *cpu, const struct insn *insn, unsigned size, binary_fn *fn, uint64_t b)
+static LODGE_ALWAYS_INLINE bool binary_memory(struct x86_cpu *cpu, const struct insn *insn, unsigned size, binary_fn *fn,
+	uint64_t b)
 {
 	struct mem_rmw rmw;
 	uint64_t a, r, fl;
@@ -21,7 +22,8 @@ static LODGE_ALWAYS_INLINE bool binary_memory(struct x86_cpu *cpu, const struct 
 	return true;
 }
 
-static LODGE_ALWAYS_INLINE bool binary_sized(struct x86_cpu *cpu, const struct insn *insn, unsigned size, binary_fn *fn, bool writes)
+static LODGE_ALWAYS_INLINE bool binary_sized(struct x86_cpu *cpu, const struct insn *insn, unsigned size, binary_fn *fn,
+	bool writes)
 {
 	unsigned dst = insn->opnd[0] == X86_OPD_REG ? insn->reg : insn->opnd[0] == X86_OPD_ACC ? (unsigned)X86_RAX : insn->rm;
 	uint64_t a, b, r;

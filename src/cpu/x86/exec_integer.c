@@ -210,7 +210,8 @@ EXEC_OP(CLFLUSH)
 	struct mmu_rmw span;
 	uint64_t lin;
 
-	return x86_linear(cpu, insn->seg, insn_ea(cpu, insn), 1, X86_READ, &lin) && mmu_span(cpu, lin, 1, X86_READ, data_mode(cpu), &span);
+	return x86_linear(cpu, insn->seg, insn_ea(cpu, insn), 1, X86_READ, &lin) &&
+		mmu_span(cpu, lin, 1, X86_READ, data_mode(cpu), &span);
 }
 
 EXEC_OP(CLZERO)

@@ -101,7 +101,7 @@ static LODGE_ALWAYS_INLINE bool bit_sized(struct x86_cpu *cpu, const struct insn
 		fn(size, a, bit, &cpu->s.rflags);
 		return true;
 	}
-	if (!rmw_begin_at(cpu, insn, insn->seg, ea, size, &rmw, &a))
+	if (!x86_rmw_begin(cpu, insn, insn->seg, ea, size, &rmw, &a))
 		return false;
 	do {
 		fl = cpu->s.rflags;

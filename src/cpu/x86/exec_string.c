@@ -37,7 +37,8 @@ static void advance(struct x86_cpu *cpu, const struct string_op *op, unsigned re
 }
 
 /* Elements from offset @off on, at linear @lin, that lie in one page, in the segment, and below the address size's wrap. */
-static uint64_t run_length(struct x86_cpu *cpu, const struct string_op *op, unsigned seg, uint64_t off, uint64_t lin, enum x86_access access)
+static uint64_t run_length(struct x86_cpu *cpu, const struct string_op *op, unsigned seg, uint64_t off, uint64_t lin,
+	enum x86_access access)
 {
 	uint64_t in_page = lin & 0xfff, n = op->left, low, ignored;
 
@@ -66,7 +67,8 @@ static bool operand_begin(struct x86_cpu *cpu, const struct string_op *op, unsig
 	return true;
 }
 
-static bool operand_map(struct x86_cpu *cpu, const struct string_op *op, enum x86_access access, struct string_operand *o, uint64_t n)
+static bool operand_map(struct x86_cpu *cpu, const struct string_op *op, enum x86_access access, struct string_operand *o,
+	uint64_t n)
 {
 	uint64_t low = op->backward ? o->lin - (n - 1) * op->size : o->lin;
 
@@ -163,7 +165,8 @@ static bool movs_some(struct x86_cpu *cpu, struct string_op *op, uint64_t *n)
 	struct string_operand src, dst;
 
 	*n = op->left;
-	if (!operand_begin(cpu, op, op->insn->seg, X86_RSI, X86_READ, &src, n) || !operand_begin(cpu, op, X86_ES, X86_RDI, X86_WRITE, &dst, n))
+	if (!operand_begin(cpu, op, op->insn->seg, X86_RSI, X86_READ, &src, n) ||
+		!operand_begin(cpu, op, X86_ES, X86_RDI, X86_WRITE, &dst, n))
 		return false;
 	if (*n && (!operand_map(cpu, op, X86_READ, &src, *n) || !operand_map(cpu, op, X86_WRITE, &dst, *n)))
 		return false;
@@ -263,7 +266,8 @@ static bool cmps_some(struct x86_cpu *cpu, struct string_op *op, uint64_t *n, ui
 	struct string_operand src, dst;
 
 	*n = op->left;
-	if (!operand_begin(cpu, op, op->insn->seg, X86_RSI, X86_READ, &src, n) || !operand_begin(cpu, op, X86_ES, X86_RDI, X86_READ, &dst, n))
+	if (!operand_begin(cpu, op, op->insn->seg, X86_RSI, X86_READ, &src, n) ||
+		!operand_begin(cpu, op, X86_ES, X86_RDI, X86_READ, &dst, n))
 		return false;
 	if (*n && (!operand_map(cpu, op, X86_READ, &src, *n) || !operand_map(cpu, op, X86_READ, &dst, *n)))
 		return false;

@@ -110,7 +110,8 @@ static const struct cached_insn *decode_at(struct x86_cpu *cpu, const uint8_t *h
 
 	if (likely(c)) {
 		c += key & ((1u << INTERP_CACHE_BITS) - 1);
-		if (likely((((b[0] ^ c->bytes[0]) & c->mask[0]) | ((b[1] ^ c->bytes[1]) & c->mask[1])) == 0 && c->mode == cpu->code_mode))
+		if (likely((((b[0] ^ c->bytes[0]) & c->mask[0]) | ((b[1] ^ c->bytes[1]) & c->mask[1])) == 0 &&
+			c->mode == cpu->code_mode))
 			return c;
 		c->mode = 0; /* no mode: invalid while it is being filled and if it stays undefined */
 	} else {

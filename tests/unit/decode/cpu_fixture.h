@@ -120,7 +120,8 @@ static inline struct fixture *fixture_create(unsigned mode)
 	struct fixture *f = calloc(1, sizeof(*f));
 	void *ram = mmap(fixture_ptr(FIXTURE_RAM), FIXTURE_BYTES, PROT_READ | PROT_WRITE,
 			 MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
-	struct memory_range range = { .base = FIXTURE_RAM, .bytes = FIXTURE_BYTES, .read_hva = ram, .write_hva = ram, .ram_offset = 0 };
+	struct memory_range range = { .base = FIXTURE_RAM, .bytes = FIXTURE_BYTES, .read_hva = ram, .write_hva = ram,
+		.ram_offset = 0 };
 
 	if (!f || ram == MAP_FAILED)
 		abort();

@@ -36,7 +36,8 @@ struct seen {
 static const char *const hidden_sets[] = {
 	"AVX512", "AVX5124", "KNC", /* EVEX, MVEX and the mask registers */
 	"AMD3DNOW", "XOP", "FMA4", "TBM", "LWP",
-	"AMX_", "AVX_GFNI", "GFNI", "AVX_VNNI", "AVX_IFMA", "KEYLOCKER", "ENQCMD", "MOVDIR", "WAITPKG", "UINTR", "HRESET", "SERIALIZE",
+	"AMX_", "AVX_GFNI", "GFNI", "AVX_VNNI", "AVX_IFMA", "KEYLOCKER", "ENQCMD", "MOVDIR", "WAITPKG", "UINTR", "HRESET",
+	"SERIALIZE",
 	"VTX", "VMFUNC", "SVM", "SMX", "SGX", "TDX", "SNP", "PCONFIG", "AMD_INVLPGB", "MCOMMIT", "RDPRU", "MONITORX",
 	"CET", "MPX", "PKU", "PT", "RTM", "TSX_LDTRK", "CLDEMOTE", "PADLOCK", "VIA_PADLOCK",
 };
@@ -80,7 +81,8 @@ static void report(struct rig *r, const struct seen *s, const char *what)
 static const ZydisDecodedOperand *memory_operand(const struct seen *s)
 {
 	for (unsigned n = 0; n < s->theirs.operand_count; n++)
-		if (s->operands[n].type == ZYDIS_OPERAND_TYPE_MEMORY && s->operands[n].visibility == ZYDIS_OPERAND_VISIBILITY_EXPLICIT)
+		if (s->operands[n].type == ZYDIS_OPERAND_TYPE_MEMORY &&
+			s->operands[n].visibility == ZYDIS_OPERAND_VISIBILITY_EXPLICIT)
 			return &s->operands[n];
 	return NULL;
 }
@@ -240,7 +242,8 @@ static void rig_init(struct rig *r, unsigned mode)
 {
 	ZydisMachineMode machine = mode == X86_MODE_64 ? ZYDIS_MACHINE_MODE_LONG_64 :
 				   mode == X86_MODE_32 ? ZYDIS_MACHINE_MODE_LEGACY_32 : ZYDIS_MACHINE_MODE_LEGACY_16;
-	ZydisStackWidth stack = mode == X86_MODE_64 ? ZYDIS_STACK_WIDTH_64 : mode == X86_MODE_32 ? ZYDIS_STACK_WIDTH_32 : ZYDIS_STACK_WIDTH_16;
+	ZydisStackWidth stack = mode == X86_MODE_64 ? ZYDIS_STACK_WIDTH_64 :
+				mode == X86_MODE_32 ? ZYDIS_STACK_WIDTH_32 : ZYDIS_STACK_WIDTH_16;
 
 	*r = (struct rig){ .mode = mode };
 	assert_true(ZYAN_SUCCESS(ZydisDecoderInit(&r->decoder, machine, stack)));
@@ -249,7 +252,8 @@ static void rig_init(struct rig *r, unsigned mode)
 static void all_legacy(unsigned mode)
 {
 	static const char *const prefixes[] = {
-		"", "\x66", "\xf2", "\xf3", "\xf0", "\x67", "\x64", "\x2e", "\x66\xf2", "\x66\xf3", "\xf2\x66", "\xf2\xf3", "\xf0\x66",
+		"", "\x66", "\xf2", "\xf3", "\xf0", "\x67", "\x64", "\x2e", "\x66\xf2", "\x66\xf3", "\xf2\x66", "\xf2\xf3",
+		"\xf0\x66",
 		/* REX in 64-bit code, INC and DEC elsewhere */
 		"\x48", "\x45", "\x42", "\x66\x48", "\xf2\x48", "\xf3\x48", "\x66\x4f", "\x48\x66", "\x66\xf3\x48",
 	};

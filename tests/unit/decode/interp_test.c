@@ -180,7 +180,8 @@ static void test_flags_on_stack(void **state)
 	(void)state;
 	put_le64(fixture_ptr(FIXTURE_STACK), 0x3f7fd7 | 0xff00000000);
 	run_one(f, CODE(0x9d)); /* popf at CPL 0 */
-	assert_int_equal(f->cpu->s.rflags, X86_FLAGS_ARITH | X86_FLAG_ONE | X86_FLAG_TF | X86_FLAG_IF | X86_FLAG_DF | X86_FLAG_IOPL |
+	assert_int_equal(f->cpu->s.rflags,
+		X86_FLAGS_ARITH | X86_FLAG_ONE | X86_FLAG_TF | X86_FLAG_IF | X86_FLAG_DF | X86_FLAG_IOPL |
 						   X86_FLAG_NT | X86_FLAG_AC | X86_FLAG_ID);
 	f->cpu->s.rflags |= X86_FLAG_RF;
 	run_one(f, CODE(0x9c)); /* pushf */
@@ -214,8 +215,10 @@ static void test_branches(void **state)
 
 static void test_invalid_in_64(void **state)
 {
-	static const uint8_t codes[][3] = { { 0x06 }, { 0x27 }, { 0x60 }, { 0x62, 0xc0 }, { 0x82, 0xc0 }, { 0x9a }, { 0xce }, { 0xd4, 10 }, { 0xea },
-					    { 0xf0, 0x90 }, { 0xf0, 0x01, 0xc0 }, { 0xf0, 0x3b, 0x00 }, { 0x8e, 0xc8 }, { 0x0f, 0xff, 0xc0 } };
+	static const uint8_t codes[][3] = { { 0x06 }, { 0x27 }, { 0x60 }, { 0x62, 0xc0 }, { 0x82, 0xc0 }, { 0x9a },
+		{ 0xce }, { 0xd4, 10 }, { 0xea },
+					    { 0xf0, 0x90 }, { 0xf0, 0x01, 0xc0 }, { 0xf0, 0x3b, 0x00 }, { 0x8e, 0xc8 },
+					    { 0x0f, 0xff, 0xc0 } };
 	struct fixture *f = make(X86_MODE_64);
 
 	(void)state;
@@ -495,9 +498,11 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_loop), cmocka_unit_test(test_changed_code), cmocka_unit_test(test_page_crossing_fetch),
 		cmocka_unit_test(test_high_bytes), cmocka_unit_test(test_stack), cmocka_unit_test(test_flags_on_stack),
-		cmocka_unit_test(test_branches), cmocka_unit_test(test_invalid_in_64), cmocka_unit_test(test_divide), cmocka_unit_test(test_movs),
+		cmocka_unit_test(test_branches), cmocka_unit_test(test_invalid_in_64), cmocka_unit_test(test_divide),
+		cmocka_unit_test(test_movs),
 		cmocka_unit_test(test_string_fault), cmocka_unit_test(test_scan_and_compare), cmocka_unit_test(test_string_ports),
-		cmocka_unit_test(test_locked), cmocka_unit_test(test_decimal), cmocka_unit_test(test_legacy), cmocka_unit_test(test_rep_is_bounded),
+		cmocka_unit_test(test_locked), cmocka_unit_test(test_decimal), cmocka_unit_test(test_legacy),
+		cmocka_unit_test(test_rep_is_bounded),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

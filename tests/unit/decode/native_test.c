@@ -51,7 +51,8 @@ static uint64_t next_random(struct rig *r)
 
 static uint64_t random_value(struct rig *r)
 {
-	static const uint64_t special[] = { 0, 1, 2, 7, 8, 0x7f, 0x80, 0xff, 0x7fff, 0x8000, 0xffff, 0x7fffffff, 0x80000000, 0xffffffff,
+	static const uint64_t special[] = { 0, 1, 2, 7, 8, 0x7f, 0x80, 0xff, 0x7fff, 0x8000, 0xffff, 0x7fffffff, 0x80000000,
+		0xffffffff,
 					    INT64_MAX, UINT64_C(1) << 63, UINT64_MAX, UINT64_MAX - 1 };
 	uint64_t v = next_random(r);
 
@@ -164,7 +165,8 @@ static bool is_string(unsigned op)
 /* What this test can run as it stands: no control flow, nothing that only counts time or caches. */
 static bool is_candidate(const struct insn *i, unsigned mode)
 {
-	bool legacy = i->op == X86_OP_SALC || (i->op >= X86_OP_DAA && i->op <= X86_OP_BOUND) || i->op == X86_OP_PUSHA || i->op == X86_OP_POPA;
+	bool legacy = i->op == X86_OP_SALC || (i->op >= X86_OP_DAA && i->op <= X86_OP_BOUND) || i->op == X86_OP_PUSHA ||
+		i->op == X86_OP_POPA;
 	bool only64 = i->op == X86_OP_CMPXCHG16B;
 
 	if (is_string(i->op))
@@ -296,7 +298,8 @@ static void set_operands(struct rig *r, const struct insn *i)
 /* BT with the bit number in RBX would leave the window. */
 static bool stays_in_window(const struct insn *i)
 {
-	return !(i->op >= X86_OP_BT && i->op <= X86_OP_BTC && i->flags & INSN_MEM && i->opnd[1] == X86_OPD_REG && i->reg == X86_RBX);
+	return !(i->op >= X86_OP_BT && i->op <= X86_OP_BTC && i->flags & INSN_MEM && i->opnd[1] == X86_OPD_REG &&
+		i->reg == X86_RBX);
 }
 
 static void print_case(const struct insn *i)
@@ -378,7 +381,8 @@ static bool run_case(struct rig *r, const struct insn *i)
 		ok = fixture_exec(r->f);
 	while (ok && r->f->cpu->s.rip == FIXTURE_CODE);
 	if (ok != native_ok) {
-		fprintf(stderr, "native %s, interpreted %s (vector %u): ", native_ok ? "ran" : "faulted", ok ? "ran" : "faulted", r->f->cpu->fault.vector);
+		fprintf(stderr, "native %s, interpreted %s (vector %u): ", native_ok ? "ran" : "faulted",
+			ok ? "ran" : "faulted", r->f->cpu->fault.vector);
 		print_case(i);
 		same = false;
 	} else {
