@@ -88,6 +88,7 @@ struct x86_fault {
 };
 
 struct x86_cpu_model; /* cpuid.h */
+struct fp_thunks; /* fpu.h */
 
 struct x86_cpu_stats {
 	uint64_t interp_insns, jit_insns; /* instructions executed by each (jit: counted per block when stats are on) */
@@ -131,6 +132,10 @@ struct x86_cpu {
 	bool (*may_cache_write)(struct x86_cpu *cpu, uint64_t ram_page);
 	/* A write through the slow path to RAM has been done. */
 	void (*on_ram_write)(struct x86_cpu *cpu, uint64_t ram_page, unsigned offset, unsigned len);
+	/* The guest RIP whose code was translated to @host_pc, 0 if none: shown as the last x87 instruction's. Callable without cpu_leave(). */
+	uint64_t (*guest_rip_of)(struct x86_cpu *cpu, uint64_t host_pc);
+
+	struct fp_thunks *thunks; /* fpu.h; cpu_fp_create() and cpu_fp_destroy() */
 
 	struct x86_cpu_stats stats;
 
