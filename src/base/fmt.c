@@ -57,7 +57,8 @@ static void out_string(struct fmt_out *out, const struct fmt_spec *spec, const c
 	out_text(out, spec, s, len);
 }
 
-static void out_number(struct fmt_out *out, const struct fmt_spec *spec, uint64_t v, unsigned base, bool upper, const char *prefix)
+static void out_number(struct fmt_out *out, const struct fmt_spec *spec, uint64_t v, unsigned base, bool upper,
+		       const char *prefix)
 {
 	const char *digits = upper ? "0123456789ABCDEF" : "0123456789abcdef";
 	char text[24];

@@ -52,8 +52,10 @@ void event_loop_stop(struct event_loop *loop);
  * are always ready (regular ones) work too. After event_watch_remove() the
  * callback is not called again.
  */
-enum lodge_err event_watch_add(struct event_loop *loop, struct event_watch *w, unsigned events, struct lodge_error *err) LODGE_MUST_CHECK;
-enum lodge_err event_watch_change(struct event_loop *loop, struct event_watch *w, unsigned events, struct lodge_error *err) LODGE_MUST_CHECK;
+enum lodge_err event_watch_add(struct event_loop *loop, struct event_watch *w, unsigned events,
+				struct lodge_error *err) LODGE_MUST_CHECK;
+enum lodge_err event_watch_change(struct event_loop *loop, struct event_watch *w, unsigned events,
+				struct lodge_error *err) LODGE_MUST_CHECK;
 void event_watch_remove(struct event_loop *loop, struct event_watch *w); /* fine if not added */
 
 /* Any thread. Calls run in the order of posting. */
@@ -75,7 +77,10 @@ const struct timer_service *event_loop_timers(struct event_loop *loop);
 void event_loop_clock_stop(struct event_loop *loop);
 void event_loop_clock_start(struct event_loop *loop);
 
-/* When, on host_clock_ns()'s scale, the clock will show @deadline_ns (UINT64_MAX while it is stopped); for vcpus that sleep until a timer. */
+/*
+ * When, on host_clock_ns()'s scale, the clock will show @deadline_ns
+ * (UINT64_MAX while it is stopped); for vcpus that sleep until a timer.
+ */
 uint64_t event_loop_clock_to_host(struct event_loop *loop, uint64_t deadline_ns);
 
 #endif

@@ -78,7 +78,8 @@ enum lodge_err host_ram_create(struct host_ram *ram, uint64_t bytes, bool huge, 
 	if (ram->fd < 0)
 		return error_set_os(err, LODGE_ERR_UNSUPPORTED, errno, "cannot create the memory file for guest RAM");
 	if (ftruncate(ram->fd, (off_t)bytes)) {
-		enum lodge_err code = error_set_os(err, LODGE_ERR_NOMEM, errno, "cannot size guest RAM to %llu MiB (see 'ulimit -f')",
+		enum lodge_err code = error_set_os(err, LODGE_ERR_NOMEM, errno,
+						   "cannot size guest RAM to %llu MiB (see 'ulimit -f')",
 						   (unsigned long long)(bytes >> 20));
 
 		host_ram_destroy(ram);
@@ -86,7 +87,8 @@ enum lodge_err host_ram_create(struct host_ram *ram, uint64_t bytes, bool huge, 
 	}
 	p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, ram->fd, 0);
 	if (p == MAP_FAILED) {
-		enum lodge_err code = error_set_os(err, LODGE_ERR_NOMEM, errno, "cannot map %llu MiB of guest RAM (see 'ulimit -v')",
+		enum lodge_err code = error_set_os(err, LODGE_ERR_NOMEM, errno,
+						   "cannot map %llu MiB of guest RAM (see 'ulimit -v')",
 						   (unsigned long long)(bytes >> 20));
 
 		host_ram_destroy(ram);
@@ -145,8 +147,9 @@ enum lodge_err host_code_alloc_dual(struct host_code_area *area, size_t bytes, s
 	bytes = align_up(bytes, PAGE_BYTES);
 	fd = memfd_open("lodge-code", MFD_EXEC);
 	if (fd < 0)
-		return error_set_os(err, LODGE_ERR_UNSUPPORTED, errno,
-				    "this host does not let a program create memory that can hold code (sysctl vm.memfd_noexec?)");
+		return error_set_os(
+			err, LODGE_ERR_UNSUPPORTED, errno,
+			"this host does not let a program create memory that can hold code (sysctl vm.memfd_noexec?)");
 	if (ftruncate(fd, (off_t)bytes)) {
 		code = error_set_os(err, LODGE_ERR_NOMEM, errno, "cannot size the code cache to %zu MiB", bytes >> 20);
 		goto out;

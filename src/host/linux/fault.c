@@ -97,7 +97,8 @@ static void fault_handler(int sig, siginfo_t *info, void *context)
 	while (i < FAULT_SIGNALS - 1 && fault_signal[i].sig != sig)
 		i++;
 	/* Only what the CPU raised, not kill(2). */
-	if (hook && info->si_code > 0 && fault_signal[i].kind >= 0 && fault_is_hooked(hook, fault_signal[i].kind, info, context)) {
+	if (hook && info->si_code > 0 && fault_signal[i].kind >= 0 &&
+	    fault_is_hooked(hook, fault_signal[i].kind, info, context)) {
 		errno = saved;
 		return;
 	}

@@ -20,7 +20,8 @@ static enum lodge_err file_error_code(int os_error)
 }
 
 /* Opened without blocking (a FIFO would), then known to be a regular file of a size that we want. */
-static enum lodge_err file_open(const char *path, const char *what, uint64_t max_bytes, int *fd, uint64_t *bytes, struct lodge_error *err)
+static enum lodge_err file_open(const char *path, const char *what, uint64_t max_bytes, int *fd, uint64_t *bytes,
+				struct lodge_error *err)
 {
 	struct stat st;
 
@@ -42,7 +43,8 @@ static enum lodge_err file_open(const char *path, const char *what, uint64_t max
 	return LODGE_OK;
 }
 
-enum lodge_err host_file_load(struct host_file *file, const char *path, const char *what, uint64_t max_bytes, struct lodge_error *err)
+enum lodge_err host_file_load(struct host_file *file, const char *path, const char *what, uint64_t max_bytes,
+			      struct lodge_error *err)
 {
 	struct lodge_error cause = { 0 };
 	uint64_t bytes = 0;

@@ -34,7 +34,8 @@ static bool mutex_try(struct host_mutex *m)
 {
 	uint32_t expected = MUTEX_FREE;
 
-	return atomic_compare_exchange_strong_explicit(&m->word, &expected, MUTEX_HELD, memory_order_acquire, memory_order_relaxed);
+	return atomic_compare_exchange_strong_explicit(&m->word, &expected, MUTEX_HELD, memory_order_acquire,
+						       memory_order_relaxed);
 }
 
 void host_mutex_lock(struct host_mutex *m)

@@ -54,7 +54,8 @@ static void terminal_fatal_signal(int sig)
 /* Signals that would end the process by default and that nobody else handles. */
 static void terminal_catch_fatal_signals(void)
 {
-	static const int signals[] = { SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGPIPE, SIGALRM, SIGUSR1, SIGUSR2, SIGXCPU, SIGXFSZ, SIGSYS, SIGVTALRM };
+	static const int signals[] = { SIGHUP,  SIGINT,  SIGQUIT, SIGTERM, SIGPIPE, SIGALRM,
+				       SIGUSR1, SIGUSR2, SIGXCPU, SIGXFSZ, SIGSYS,  SIGVTALRM };
 	struct sigaction action = { .sa_handler = terminal_fatal_signal }, old;
 
 	sigfillset(&action.sa_mask);
