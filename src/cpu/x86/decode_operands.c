@@ -56,6 +56,7 @@ uint8_t decode_opsize(const struct decoder *d, unsigned size)
 	case SIZE_F64: return mode64(d) ? 8 : v;
 	case SIZE_Y: return mode64(d) && d->insn->rex & 8 ? 8 : 4;
 	case SIZE_N: return mode64(d) ? 8 : 4;
+	case SIZE_T: return mode64(d) ? 8 : v;
 	default: return v;
 	}
 }

@@ -30,7 +30,8 @@ enum entry_size {
 	SIZE_D64, /* V with 64 bits as 64-bit code's default: the stack */
 	SIZE_F64, /* as D64 but 66 is ignored in 64-bit code: near branches */
 	SIZE_Y,   /* 8 with REX.W, else 4 */
-	SIZE_N,   /* 8 in 64-bit code, else 4: control registers, descriptor tables */
+	SIZE_N,   /* 8 in 64-bit code, else 4: control registers */
+	SIZE_T,   /* 8 in 64-bit code, else V: descriptor tables, whose base has 24 bits with 16-bit operands */
 };
 
 enum entry_imm {

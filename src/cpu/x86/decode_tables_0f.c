@@ -40,8 +40,8 @@ static const struct op_entry rm_01_7[8] = {
 #define SMSW M(SMSW, V, RM, NONE, 2, NONE, ENTRY_WO)
 #define LMSW M(LMSW, W, RM, NONE, 2, NONE, ENTRY_RO)
 static const struct op_entry group_01_mem[8] = {
-	M(SGDT, N, RM, NONE, TABLE, NONE, ENTRY_WO), M(SIDT, N, RM, NONE, TABLE, NONE, ENTRY_WO),
-	M(LGDT, N, RM, NONE, TABLE, NONE, ENTRY_RO), M(LIDT, N, RM, NONE, TABLE, NONE, ENTRY_RO),
+	M(SGDT, T, RM, NONE, TABLE, NONE, ENTRY_WO), M(SIDT, T, RM, NONE, TABLE, NONE, ENTRY_WO),
+	M(LGDT, T, RM, NONE, TABLE, NONE, ENTRY_RO), M(LIDT, T, RM, NONE, TABLE, NONE, ENTRY_RO),
 	SMSW, UNDEF, LMSW, M(INVLPG, N, RM, NONE, NONE, NONE, ENTRY_RO),
 };
 static const struct op_entry group_01_reg[8] = {

@@ -309,11 +309,43 @@ static void test_length_limits(void **state)
 	assert_int_equal(insn.imm, UINT64_C(0x0807060504030201));
 }
 
+/* Operand and address sizes where the rules are special. */
+static void test_sizes(void **state)
+{
+	static const struct {
+		uint8_t bytes[12];
+		uint8_t mode;
+		uint16_t op;
+		uint8_t opsize, addrsize;
+	} rows[] = {
+		{ { 0x0f, 0x01, 0x10 }, X86_MODE_16, X86_OP_LGDT, 2, 2 }, { { 0x66, 0x0f, 0x01, 0x10 }, X86_MODE_16, X86_OP_LGDT, 4, 2 },
+		{ { 0x0f, 0x01, 0x10 }, X86_MODE_32, X86_OP_LGDT, 4, 4 }, { { 0x66, 0x0f, 0x01, 0x10 }, X86_MODE_64, X86_OP_LGDT, 8, 8 },
+		{ { 0x50 }, X86_MODE_64, X86_OP_PUSH, 8, 8 }, { { 0x66, 0x50 }, X86_MODE_64, X86_OP_PUSH, 2, 8 },
+		{ { 0x66, 0xe8 }, X86_MODE_64, X86_OP_CALL, 8, 8 }, { { 0x66, 0xe8 }, X86_MODE_32, X86_OP_CALL, 2, 4 },
+		{ { 0xcf }, X86_MODE_64, X86_OP_IRET, 4, 8 }, { { 0x48, 0xcf }, X86_MODE_64, X86_OP_IRET, 8, 8 },
+		{ { 0x48, 0xed }, X86_MODE_64, X86_OP_IN, 4, 8 }, { { 0x66, 0xed }, X86_MODE_64, X86_OP_IN, 2, 8 },
+		{ { 0x48, 0x0f, 0x07 }, X86_MODE_64, X86_OP_SYSRET, 8, 8 }, { { 0x0f, 0x07 }, X86_MODE_64, X86_OP_SYSRET, 4, 8 },
+		{ { 0x66, 0xf2, 0x0f, 0x38, 0xf1, 0xc0 }, X86_MODE_64, X86_OP_CRC32, 4, 8 },
+		{ { 0x67, 0x48, 0xab }, X86_MODE_64, X86_OP_STOS, 8, 4 }, { { 0x67, 0xab }, X86_MODE_16, X86_OP_STOS, 2, 4 },
+		{ { 0x40, 0x66, 0x01, 0xc0 }, X86_MODE_64, X86_OP_ADD, 2, 8 }, { { 0x66, 0x48, 0x01, 0xc0 }, X86_MODE_64, X86_OP_ADD, 8, 8 },
+		{ { 0x0f, 0x22, 0xc0 }, X86_MODE_16, X86_OP_MOV_TO_CR, 4, 2 }, { { 0x0f, 0x22, 0xc0 }, X86_MODE_64, X86_OP_MOV_TO_CR, 8, 8 },
+	};
+	struct insn insn;
+
+	(void)state;
+	for (unsigned i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		assert_int_equal(x86_decode(rows[i].bytes, 12, rows[i].mode, &insn), DECODE_OK);
+		assert_int_equal(insn.op, rows[i].op);
+		assert_int_equal(insn.opsize, rows[i].opsize);
+		assert_int_equal(insn.addrsize, rows[i].addrsize);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_legacy_16), cmocka_unit_test(test_legacy_32), cmocka_unit_test(test_legacy_64),
-		cmocka_unit_test(test_vex_32), cmocka_unit_test(test_vex_64), cmocka_unit_test(test_length_limits),
+		cmocka_unit_test(test_vex_32), cmocka_unit_test(test_vex_64), cmocka_unit_test(test_length_limits), cmocka_unit_test(test_sizes),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
