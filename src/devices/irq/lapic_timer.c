@@ -98,13 +98,14 @@ void lapic_timer_write_divide(struct lapic *l, uint32_t value)
 {
 	struct lapic_state *s = &l->state;
 	uint64_t left = lapic_timer_current(l);
-	uint64_t done_ns;
+	uint64_t done_ns, now;
 
 	s->timer_divide = value & 0xb;
 	if (!s->timer_armed || lapic_timer_mode(l) == LVT_TIMER_DEADLINE)
 		return;
 	done_ns = ((uint64_t)(s->timer_initial - left) << divide_shift(l)) * KHZ_PER_GHZ / l->config.timer_khz;
-	s->timer_start_ns = timer_now(&l->timer) - MIN(done_ns, timer_now(&l->timer));
+	now = timer_now(&l->timer);
+	s->timer_start_ns = now - MIN(done_ns, now);
 	lapic_timer_arm(l, s->timer_start_ns + countdown_ns(l));
 }
 

@@ -180,7 +180,7 @@ static void mc146818_update(struct mc146818 *rtc)
 {
 	struct mc146818_state *s = &rtc->state;
 	uint8_t waiting;
-	uint64_t next = UINT64_MAX;
+	uint64_t next = UINT64_MAX, second_ns;
 
 	update_seconds(rtc);
 	update_periodic(rtc);
@@ -195,8 +195,10 @@ static void mc146818_update(struct mc146818 *rtc)
 	waiting = s->irq ? 0 : s->cmos[REG_B] & C_SOURCES;
 	if ((waiting & C_PERIODIC) && s->periodic_ns)
 		next = s->periodic_ns;
-	if ((waiting & (C_ALARM | C_UPDATE)) && is_running(rtc))
-		next = MIN(next, timer_now(&rtc->timer) + NS_PER_SECOND - guest_ns(rtc) % NS_PER_SECOND);
+	if ((waiting & (C_ALARM | C_UPDATE)) && is_running(rtc)) {
+		second_ns = timer_now(&rtc->timer) + NS_PER_SECOND - guest_ns(rtc) % NS_PER_SECOND;
+		next = MIN(next, second_ns);
+	}
 	if (next == UINT64_MAX)
 		timer_disarm(&rtc->timer);
 	else

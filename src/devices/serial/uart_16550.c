@@ -176,9 +176,10 @@ static void flush_tx(struct uart_16550 *u)
 		size_t run = MIN((size_t)s->tx_count, (size_t)(UART_16550_FIFO - s->tx_head)), taken = run;
 
 		if (u->config.out.write)
-			taken = MIN(u->config.out.write(u->config.out.ctx, &s->tx[s->tx_head], run), run);
+			taken = u->config.out.write(u->config.out.ctx, &s->tx[s->tx_head], run);
 		if (!taken)
 			return;
+		taken = MIN(taken, run);
 		s->tx_head = (uint8_t)((s->tx_head + taken) % UART_16550_FIFO);
 		s->tx_count = (uint8_t)(s->tx_count - taken);
 	}

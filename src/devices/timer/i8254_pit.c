@@ -33,9 +33,12 @@ static uint16_t to_bcd(uint32_t v)
 	return (uint16_t)(v / 1000 << 12 | v / 100 % 10 << 8 | v / 10 % 10 << 4 | v % 10);
 }
 
+/* Nibbles above nine make no decimal number: at most the largest count then. */
 static uint32_t from_bcd(uint16_t v)
 {
-	return (v >> 12 & 0xfu) * 1000 + (v >> 8 & 0xfu) * 100 + (v >> 4 & 0xfu) * 10 + (v & 0xfu);
+	uint32_t sum = (v >> 12 & 0xfu) * 1000 + (v >> 8 & 0xfu) * 100 + (v >> 4 & 0xfu) * 10 + (v & 0xfu);
+
+	return MIN(sum, 10000u);
 }
 
 static uint16_t channel_count(const struct i8254_channel_state *c, uint64_t now)
