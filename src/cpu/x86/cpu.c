@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Reset, INIT, and what is derived from the architectural state. */
+#include "cpu/x86/fpu.h"
 #include "cpu/x86/mmu_internal.h"
 #include "cpu/x86/system.h"
 
@@ -126,7 +127,7 @@ void cpu_init_signal(struct x86_cpu *cpu)
 void cpu_state_loaded(struct x86_cpu *cpu)
 {
 	cpu->s.rflags |= X86_FLAG_ONE;
-	cpu->fpu_live = false;
+	cpu_fp_loaded(cpu);
 	cpu->debug_hits = 0;
 	x86_tsc_scale_update(cpu);
 	cpu_update_mode(cpu);

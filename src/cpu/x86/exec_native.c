@@ -216,7 +216,13 @@ static void args_take(struct x86_cpu *cpu, const struct insn *insn)
 		alu_flags_unpack(&cpu->s.rflags, args->flags);
 }
 
-/* FNINIT zeroes the pointers; other control instructions leave them alone. */
+/* Real mode's pointers are linear addresses, others' are offsets. */
+static uint64_t pointer(const struct x86_cpu *cpu, unsigned seg, uint64_t offset)
+{
+	return cpu_protected(cpu) ? offset : cpu->s.seg[seg].base + offset;
+}
+
+/* Control instructions leave the pointers alone; FNINIT's zeroes come from the host. */
 static void note_pointers(struct x86_cpu *cpu, const struct insn *insn)
 {
 	struct fp_pointers *last = &cpu->thunks->last;
@@ -225,10 +231,10 @@ static void note_pointers(struct x86_cpu *cpu, const struct insn *insn)
 		return;
 	if (!is_waiting(insn) || (insn->flags & INSN_MEM && (insn->opcode & 7) == 1 && (insn->modrm >> 3 & 7) == 5))
 		return;
-	last->fip = cpu->s.rip;
+	last->fip = pointer(cpu, X86_CS, cpu->s.rip);
 	last->fop = (uint16_t)((insn->opcode & 7u) << 8 | insn->modrm);
 	if (insn->flags & INSN_MEM)
-		last->fdp = insn_ea(cpu, insn);
+		last->fdp = pointer(cpu, insn->seg, insn_ea(cpu, insn));
 }
 
 static bool host_faulted(struct x86_cpu *cpu, const struct insn *insn)

@@ -78,7 +78,6 @@ struct fp_thunks {
 	struct fp_thunk_key keys[FP_THUNK_TABLE];
 	uint16_t slots[FP_THUNK_TABLE]; /* 0: free */
 	LODGE_ALIGNED(64) uint8_t bounce[64];
-	LODGE_ALIGNED(64) uint8_t area_copy[X86_XSAVE_BYTES]; /* of a save area that crosses pages */
 };
 
 static inline bool fp_is_thunk(const struct fp_thunks *t, uint64_t pc)
@@ -103,6 +102,9 @@ bool fp_gate_xsave(struct x86_cpu *cpu) LODGE_MUST_CHECK;
 
 /* Is an unmasked x87 exception waiting? The state is live afterwards. */
 bool fp_x87_pending(struct x86_cpu *cpu);
+
+/* exec_x87_env.c: FNSTENV, FLDENV, FNSAVE, FRSTOR, all gates included. */
+bool exec_x87_env(struct x86_cpu *cpu, const struct insn *insn) LODGE_MUST_CHECK;
 
 /* exec_masked.c: MASKMOVQ, MASKMOVDQU, VMASKMOV, VPMASKMOV and the gathers. Gates are passed. */
 bool exec_masked(struct x86_cpu *cpu, const struct insn *insn) LODGE_MUST_CHECK;
