@@ -107,7 +107,7 @@ uint64_t x86_tsc(struct x86_cpu *cpu)
 
 void x86_tsc_scale_update(struct x86_cpu *cpu)
 {
-	uint64_t host = host_tsc_khz();
+	uint64_t host = cpu->s.tsc_khz ? host_tsc_khz() : 0; /* measuring takes time */
 
 	cpu->tsc_mul = 0;
 	if (host && cpu->s.tsc_khz && host != cpu->s.tsc_khz)
