@@ -186,8 +186,14 @@ static LODGE_ALWAYS_INLINE const struct cached_insn *fetch_insn(struct x86_cpu *
 	return c;
 }
 
+/* Their single-step trap goes by the TF they leave behind, which for interrupts is clear, not by the one they found. */
+static bool traps_by_new_tf(unsigned op)
+{
+	return op == X86_OP_SYSCALL || op == X86_OP_INT || op == X86_OP_INT3 || op == X86_OP_INT1 || op == X86_OP_INTO;
+}
+
 /* False: a fault was recorded. */
-static LODGE_ALWAYS_INLINE bool step_insn(struct x86_cpu *cpu, unsigned *attr)
+static LODGE_ALWAYS_INLINE bool step_insn(struct x86_cpu *cpu, unsigned *attr, bool *tf)
 {
 	struct cached_insn buf;
 	const struct cached_insn *c = fetch_insn(cpu, &buf);
@@ -202,6 +208,8 @@ static LODGE_ALWAYS_INLINE bool step_insn(struct x86_cpu *cpu, unsigned *attr)
 		return false;
 	if (c->advance)
 		insn_done(cpu, &c->insn);
+	if (unlikely(*tf) && traps_by_new_tf(c->insn.op))
+		*tf = cpu->s.rflags & X86_FLAG_TF;
 	return true;
 }
 
@@ -217,7 +225,7 @@ enum x86_step x86_step(struct x86_cpu *cpu)
 		x86_raise(cpu);
 		return X86_STEP_MODE;
 	}
-	if (unlikely(!step_insn(cpu, &attr))) {
+	if (unlikely(!step_insn(cpu, &attr, &tf))) {
 		x86_raise(cpu);
 		return cpu->s.activity == X86_RUNNING ? X86_STEP_MODE : X86_STEP_HALT;
 	}
