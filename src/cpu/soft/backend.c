@@ -234,8 +234,8 @@ static enum lodge_err soft_set_state(struct cpu_vcpu *vcpu, const struct x86_sta
 	v->cpu.s.rflags |= X86_FLAG_ONE;
 	v->deferred = 0;
 	cpu_state_loaded(&v->cpu);
-	/* The LAPIC may hold an interrupt that the other engine did not deliver. */
-	cpu_request(&v->cpu, CPU_REQ_INTR);
+	/* Requests made of the state before are void; the LAPIC may hold an interrupt that another engine did not deliver. */
+	atomic_store_explicit(&v->cpu.request, CPU_REQ_INTR, memory_order_seq_cst);
 	return LODGE_OK;
 }
 

@@ -5,6 +5,7 @@
  */
 #include "cpu/soft/soft.h"
 #include "cpu/x86/fpu.h"
+#include "cpu/x86/pv.h"
 
 typedef uint64_t soft_enter_fn(const void *code);
 
@@ -211,12 +212,14 @@ static void halt(struct soft_vcpu *v)
 	if (atomic_load_explicit(&v->cpu.request, memory_order_seq_cst))
 		return;
 	v->stats.halts++;
+	x86_pv_sleep(&v->cpu);
 	cpu_leave(&v->cpu);
 	soft_engine_leave(v);
 	start = host_clock_ns();
 	host_wait(&v->sleep_word, word, UINT64_MAX);
 	v->stats.idle_ns += host_clock_ns() - start;
 	soft_engine_enter(v);
+	x86_pv_wake(&v->cpu);
 }
 
 /* Requests that are the engine's own; the rest is architecture. */

@@ -126,8 +126,14 @@ static uint64_t soft_hypercall(void *ctx, uint64_t nr, const uint64_t arg[4])
 static uint64_t soft_read_outside(void *ctx, enum x86_outside what)
 {
 	struct soft_vcpu *v = ctx;
+	uint64_t value;
 
-	return v->env->read_outside(v->env_ctx, what);
+	if (what == X86_OUTSIDE_TSC)
+		return __builtin_ia32_rdtsc();
+	v = leave(ctx);
+	value = v->env->read_outside(v->env_ctx, what);
+	soft_engine_enter(v);
+	return value;
 }
 
 const struct x86_env_ops soft_env_ops = {

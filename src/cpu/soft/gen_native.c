@@ -275,6 +275,23 @@ static bool three_renames(const struct insn *in)
 	return n > (in->flags & INSN_MEM ? 1u : 2u);
 }
 
+/* Can the operand's address be computed without limit and type checks? */
+static bool segment_is_simple(const struct tr *t, const struct insn *in)
+{
+	if (in->addrsize == 2)
+		return false;
+	if (t->is64)
+		return in->addrsize == 8 || in->seg < X86_FS;
+	switch (in->seg) {
+	case X86_FS:
+		return t->b->key & SOFT_KEY_FS;
+	case X86_GS:
+		return t->b->key & SOFT_KEY_GS;
+	default: /* flat, or the block would not be translated; CS is never writable */
+		return in->seg != X86_CS;
+	}
+}
+
 enum tr_class tr_classify(const struct tr *t, const struct insn *in)
 {
 	const struct x86_op_info *info = x86_op_info(in->op);
@@ -287,9 +304,7 @@ enum tr_class tr_classify(const struct tr *t, const struct insn *in)
 	if ((info->attr & X86_OPA_PRIV) || !cpu_model_has(t->v->cpu.model, in->feature))
 		return TR_INTERP;
 	if (in->flags & INSN_MEM) {
-		if (in->addrsize == 2 || (in->addrsize == 4 && t->is64 && in->seg >= X86_FS))
-			return info->attr & X86_OPA_BRANCH ? TR_INTERP_STOP : TR_INTERP;
-		if (!t->is64 && ((in->seg == X86_FS && !(t->b->key & SOFT_KEY_FS)) || (in->seg == X86_GS && !(t->b->key & SOFT_KEY_GS))))
+		if (!segment_is_simple(t, in))
 			return info->attr & X86_OPA_BRANCH ? TR_INTERP_STOP : TR_INTERP;
 	}
 	if ((in->flags & INSN_LOCK) && !((info->attr & X86_OPA_LOCK) && (in->flags & INSN_MEM) && (in->mem_access & INSN_ACCESS_W)))

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The user's end of a serial port: bytes from a file descriptor to the guest,
+ * bytes from the guest to another. Output is queued by vcpu threads and written
+ * by the I/O thread, so that a stuck terminal never holds up the guest.
+ */
+#ifndef LODGE_VM_CONSOLE_H
+#define LODGE_VM_CONSOLE_H
+
+#include "devices/device.h"
+#include "host/event_loop.h"
+
+#define CONSOLE_QUEUE_BYTES 65536
+#define CONSOLE_ESCAPE 0x1d /* Ctrl-] */
+
+enum console_command { CONSOLE_QUIT, CONSOLE_STATUS, CONSOLE_HELP };
+
+struct console {
+	struct event_loop *loop;
+	const struct chardev_client *client; /* the serial port */
+	int in_fd, out_fd;                   /* -1: none */
+	bool escapes;                        /* Ctrl-] opens the menu */
+	void (*command)(void *ctx, enum console_command command);
+	void *command_ctx;
+
+	/* I/O thread only */
+	struct event_watch in_watch, out_watch;
+	struct event_post kick;
+	bool in_menu;
+	bool out_broken;
+	uint8_t pending[256]; /* input that the guest has no room for yet */
+	size_t pending_len;
+	struct timer retry;
+
+	/* guarded by lock */
+	struct host_mutex lock;
+	uint8_t queue[CONSOLE_QUEUE_BYTES];
+	size_t head, len;
+	bool starved; /* the device was told "full" */
+};
+
+void console_init(struct console *c, struct event_loop *loop, int in_fd, int out_fd);
+/* The chardev that the machine's serial port writes to. */
+struct chardev console_chardev(struct console *c);
+/* After the machine exists: start reading input. Main thread, loop not running. */
+enum lodge_err console_attach(struct console *c, const struct chardev_client *client, struct lodge_error *err) LODGE_MUST_CHECK;
+/* Write what is queued, for at most a second. Loop not running. */
+void console_drain(struct console *c);
+void console_fini(struct console *c);
+
+#endif

@@ -1,0 +1,384 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The life of one VM; see vm.h. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "cpu/x86/cpu.h"
+#include "host/file.h"
+#include "host/host_ops.h"
+#include "host/ram.h"
+#include "host/thread.h"
+#include "machine/machine.h"
+#include "vm/backends.h"
+#include "vm/vm.h"
+
+#define KERNEL_MAX GIB(1)
+#define INITRD_MAX GIB(8)
+#define FIRMWARE_MAX MIB(16)
+
+struct vm_vcpu {
+	struct vm *vm;
+	unsigned index;
+	struct cpu_vcpu *cpu;
+	struct host_thread thread;
+	struct lodge_error error;
+};
+
+struct vm {
+	struct vm_config config;
+	struct vm_host host;
+	const struct cpu_backend_ops *ops;
+	const char *why;
+	struct host_file kernel, initrd, firmware, firmware_vars;
+	struct host_ram ram;
+	struct guest_memory mem;
+	struct x86_cpu_model model;
+	struct machine *machine;
+	struct cpu_vm *cpu_vm;
+	struct vm_vcpu vcpu[MACHINE_VCPUS_MAX];
+	uint64_t tsc_offset;
+	_Atomic bool stopping;
+	_Atomic bool reset_wanted;
+	struct host_mutex lock; /* guards result and failure */
+	struct vm_result result;
+	struct lodge_error failure;
+	struct timer second;
+};
+
+/* ---- events ---- */
+
+void vm_end(struct vm *vm, enum vm_end end, uint32_t value)
+{
+	host_mutex_lock(&vm->lock);
+	if (vm->result.end == VM_END_NONE) {
+		vm->result.end = end;
+		vm->result.value = value;
+	}
+	host_mutex_unlock(&vm->lock);
+	event_loop_stop(vm->host.loop);
+}
+
+static void vm_fail(struct vm *vm, const struct lodge_error *error)
+{
+	host_mutex_lock(&vm->lock);
+	if (!vm->failure.code)
+		vm->failure = *error;
+	host_mutex_unlock(&vm->lock);
+	vm_end(vm, VM_END_ERROR, 0);
+}
+
+static void on_machine_event(void *ctx, enum machine_event event, uint32_t value)
+{
+	struct vm *vm = ctx;
+
+	switch (event) {
+	case MACHINE_POWER_OFF:
+		vm_end(vm, VM_END_POWER_OFF, 0);
+		break;
+	case MACHINE_RESET:
+		if (vm->config.no_reboot) {
+			vm_end(vm, VM_END_RESET, 0);
+		} else {
+			atomic_store(&vm->reset_wanted, true);
+			event_loop_stop(vm->host.loop);
+		}
+		break;
+	case MACHINE_PANIC:
+	case MACHINE_PANIC_CRASH_LOADED:
+		vm_end(vm, VM_END_PANIC, 0);
+		break;
+	case MACHINE_DEBUG_EXIT:
+		vm_end(vm, VM_END_DEBUG_EXIT, value);
+		break;
+	default:
+		break;
+	}
+}
+
+static void on_vcpu_request(void *ctx, unsigned vcpu, uint32_t bits, uint32_t arg)
+{
+	struct vm *vm = ctx;
+
+	if (vcpu < vm->config.vcpus && vm->vcpu[vcpu].cpu)
+		vm->ops->request(vm->vcpu[vcpu].cpu, bits, arg);
+}
+
+static void on_memory_changed(void *ctx)
+{
+	struct vm *vm = ctx;
+	struct lodge_error err = { 0 };
+
+	if (vm->cpu_vm && vm->ops->memory_changed(vm->cpu_vm, &err) != LODGE_OK)
+		vm_fail(vm, &err);
+}
+
+static uint64_t read_tsc(void *ctx, unsigned vcpu)
+{
+	struct vm *vm = ctx;
+
+	(void)vcpu;
+	return __builtin_ia32_rdtsc() + vm->tsc_offset;
+}
+
+static uint64_t tsc_to_ns(void *ctx, unsigned vcpu, uint64_t guest_tsc)
+{
+	struct vm *vm = ctx;
+	const struct timer_service *timers = event_loop_timers(vm->host.loop);
+	uint64_t now_tsc = read_tsc(ctx, vcpu), now = timers->now(timers->ctx);
+	unsigned __int128 ahead;
+
+	if (guest_tsc <= now_tsc)
+		return now;
+	ahead = (unsigned __int128)(guest_tsc - now_tsc) * 1000000u / vm->model.tsc_khz;
+	return ahead > UINT64_MAX - now ? UINT64_MAX : now + (uint64_t)ahead;
+}
+
+static void on_second(void *ctx)
+{
+	struct vm *vm = ctx;
+
+	log_refill(vm->host.log);
+	timer_arm(&vm->second, timer_now(&vm->second) + 1000000000u);
+}
+
+/* ---- vcpu threads ---- */
+
+static void vcpu_thread(void *ctx)
+{
+	struct vm_vcpu *v = ctx;
+	struct vm *vm = v->vm;
+
+	if (vm->ops->thread_init(v->cpu, &v->error) != LODGE_OK) {
+		vm_fail(vm, &v->error);
+		return;
+	}
+	while (!atomic_load(&vm->stopping)) {
+		enum cpu_exit exit = vm->ops->run(v->cpu, &v->error);
+
+		if (exit == CPU_EXIT_STOPPED)
+			continue;
+		if (exit == CPU_EXIT_ERROR)
+			vm_fail(vm, &v->error);
+		else
+			vm_end(vm, VM_END_TRIPLE_FAULT, v->index);
+		break;
+	}
+	vm->ops->thread_fini(v->cpu);
+}
+
+static enum lodge_err vcpus_start(struct vm *vm, struct lodge_error *err)
+{
+	enum lodge_err rc = LODGE_OK;
+
+	atomic_store(&vm->stopping, false);
+	for (unsigned i = 0; i < vm->config.vcpus && rc == LODGE_OK; i++) {
+		char name[HOST_THREAD_NAME_BYTES] = "vcpu-00";
+
+		name[5] = (char)('0' + i / 10);
+		name[6] = (char)('0' + i % 10);
+		rc = host_thread_start(&vm->vcpu[i].thread, name, vcpu_thread, &vm->vcpu[i], err);
+	}
+	return rc;
+}
+
+static void vcpus_stop(struct vm *vm)
+{
+	atomic_store(&vm->stopping, true);
+	for (unsigned i = 0; i < vm->config.vcpus; i++)
+		if (vm->vcpu[i].cpu)
+			vm->ops->stop(vm->vcpu[i].cpu);
+	for (unsigned i = 0; i < vm->config.vcpus; i++)
+		host_thread_join(&vm->vcpu[i].thread);
+}
+
+/* Every device and vcpu to power-on, boot images in place. Vcpus are stopped. */
+static enum lodge_err vm_power_on(struct vm *vm, struct lodge_error *err)
+{
+	enum lodge_err rc = machine_reset(vm->machine, err);
+
+	for (unsigned i = 0; i < vm->config.vcpus && rc == LODGE_OK; i++) {
+		struct x86_state state = { .tsc_offset = vm->tsc_offset };
+
+		x86_state_reset(&state, &vm->model, i, i == 0);
+		machine_boot_state(vm->machine, i, &state);
+		rc = vm->ops->set_state(vm->vcpu[i].cpu, &state, err);
+	}
+	return rc;
+}
+
+/* ---- creation ---- */
+
+static enum lodge_err load_files(struct vm *vm, struct lodge_error *err)
+{
+	const struct {
+		const char *path, *what;
+		struct host_file *file;
+		uint64_t max;
+	} files[] = {
+		{ vm->config.kernel, "kernel", &vm->kernel, KERNEL_MAX },
+		{ vm->config.initrd, "initrd", &vm->initrd, INITRD_MAX },
+		{ vm->config.firmware, "firmware", &vm->firmware, FIRMWARE_MAX },
+		{ vm->config.firmware_vars, "firmware variables", &vm->firmware_vars, FIRMWARE_MAX },
+	};
+
+	for (unsigned i = 0; i < ARRAY_LEN(files); i++) {
+		if (!files[i].path)
+			continue;
+		if (host_file_load(files[i].file, files[i].path, files[i].what, files[i].max, err) != LODGE_OK)
+			return err->code;
+		if (!files[i].file->bytes)
+			return error_set(err, LODGE_ERR_FORMAT, "%s '%s' is empty", files[i].what, files[i].path);
+	}
+	return LODGE_OK;
+}
+
+static struct machine_blob blob(const struct host_file *file, const char *path)
+{
+	return (struct machine_blob){ .data = file->data, .bytes = file->bytes, .name = path };
+}
+
+static enum lodge_err build_machine(struct vm *vm, struct lodge_error *err)
+{
+	const struct vm_config *c = &vm->config;
+	struct machine_config m = {
+		.vcpus = c->vcpus,
+		.mem = &vm->mem,
+		.model = &vm->model,
+		.boot = c->firmware ? MACHINE_BOOT_FIRMWARE : MACHINE_BOOT_DIRECT,
+		.kernel = blob(&vm->kernel, c->kernel),
+		.initrd = blob(&vm->initrd, c->initrd),
+		.firmware = blob(&vm->firmware, c->firmware),
+		.firmware_vars = blob(&vm->firmware_vars, c->firmware_vars),
+		.cmdline = c->append ? c->append : "",
+		.hpet = c->hpet,
+		.debug_exit = c->debug_exit,
+		.debug_exit_port = c->debug_exit_port,
+		.debug_port_402 = true,
+		.serial = { vm->host.console, vm->host.agent },
+		.debugcon = vm->host.console,
+		.timers = event_loop_timers(vm->host.loop),
+		.events = { .raise = on_machine_event, .ctx = vm },
+		.log = vm->host.log,
+		.vcpu_request = on_vcpu_request,
+		.memory_changed = on_memory_changed,
+		.tsc_to_ns = tsc_to_ns,
+		.read_tsc = read_tsc,
+		.ctx = vm,
+	};
+
+	return machine_create(&m, &vm->machine, err);
+}
+
+static enum lodge_err build_cpus(struct vm *vm, struct lodge_error *err)
+{
+	struct cpu_vm_config config = { .mem = &vm->mem, .model = &vm->model, .log = vm->host.log, .vcpus = vm->config.vcpus,
+					.stats = vm->config.stats, .soft_opts = vm->config.soft_opts,
+					.code_cache_bytes = vm->config.code_cache_bytes };
+	enum lodge_err rc = vm->ops->vm_create(&config, &vm->cpu_vm, err);
+
+	for (unsigned i = 0; i < vm->config.vcpus && rc == LODGE_OK; i++) {
+		vm->vcpu[i].vm = vm;
+		vm->vcpu[i].index = i;
+		rc = vm->ops->vcpu_create(vm->cpu_vm, i, machine_env(), machine_vcpu_ctx(vm->machine, i), &vm->vcpu[i].cpu, err);
+	}
+	return rc;
+}
+
+static enum lodge_err vm_build(struct vm *vm, struct lodge_error *err)
+{
+	const struct vm_config *c = &vm->config;
+	enum lodge_err rc = vm_backend_choose(c->accel, &vm->ops, &vm->why, err);
+	uint64_t khz = host_tsc_khz();
+
+	if (rc == LODGE_OK && !khz)
+		rc = error_set(err, LODGE_ERR_UNSUPPORTED, "the host's time-stamp counter is unusable");
+	if (rc == LODGE_OK)
+		rc = load_files(vm, err);
+	if (rc == LODGE_OK)
+		rc = cpu_model_build(&vm->model, c->level, c->vendor, CPU_SPEC_SOFT_ASSUMED, c->vcpus, (uint32_t)khz, true, err);
+	if (rc == LODGE_OK)
+		rc = host_ram_create(&vm->ram, c->ram_bytes, true, err);
+	if (rc != LODGE_OK)
+		return rc;
+	memory_init(&vm->mem, vm->ram.fd, vm->ram.hva, vm->ram.bytes);
+	rc = build_machine(vm, err);
+	if (rc == LODGE_OK)
+		rc = build_cpus(vm, err);
+	return rc;
+}
+
+enum lodge_err vm_create(const struct vm_config *config, const struct vm_host *host, struct vm **out, struct lodge_error *err)
+{
+	struct vm *vm;
+	enum lodge_err rc = vm_config_validate(config, err);
+
+	if (rc != LODGE_OK)
+		return rc;
+	vm = host_alloc(sizeof(*vm), 64);
+	if (!vm)
+		return error_set(err, LODGE_ERR_NOMEM, "out of memory");
+	vm->config = *config;
+	vm->host = *host;
+	vm->ram.fd = -1;
+	vm->tsc_offset = 0 - __builtin_ia32_rdtsc();
+	timer_init(&vm->second, event_loop_timers(host->loop), on_second, vm);
+	rc = vm_build(vm, err);
+	if (rc != LODGE_OK) {
+		vm_destroy(vm);
+		return rc;
+	}
+	*out = vm;
+	return LODGE_OK;
+}
+
+void vm_destroy(struct vm *vm)
+{
+	if (!vm)
+		return;
+	timer_disarm(&vm->second);
+	for (unsigned i = 0; i < vm->config.vcpus; i++)
+		if (vm->vcpu[i].cpu)
+			vm->ops->vcpu_destroy(vm->vcpu[i].cpu);
+	if (vm->cpu_vm)
+		vm->ops->vm_destroy(vm->cpu_vm);
+	if (vm->machine)
+		machine_destroy(vm->machine);
+	host_ram_destroy(&vm->ram);
+	host_file_unload(&vm->kernel);
+	host_file_unload(&vm->initrd);
+	host_file_unload(&vm->firmware);
+	host_file_unload(&vm->firmware_vars);
+	host_free(vm);
+}
+
+enum lodge_err vm_run(struct vm *vm, struct vm_result *result, struct lodge_error *err)
+{
+	enum lodge_err rc;
+	bool again;
+
+	on_second(vm);
+	do {
+		atomic_store(&vm->reset_wanted, false);
+		rc = vm_power_on(vm, err);
+		if (rc == LODGE_OK)
+			rc = vcpus_start(vm, err);
+		if (rc == LODGE_OK)
+			rc = event_loop_run(vm->host.loop, err);
+		vcpus_stop(vm);
+		again = rc == LODGE_OK && vm->result.end == VM_END_NONE && atomic_load(&vm->reset_wanted);
+		vm->result.resets += again;
+	} while (again);
+	if (rc == LODGE_OK && vm->result.end == VM_END_ERROR) {
+		*err = vm->failure;
+		rc = vm->failure.code;
+	}
+	*result = vm->result;
+	return rc;
+}
+
+const struct chardev_client *vm_serial(struct vm *vm, unsigned port) { return machine_serial(vm->machine, port); }
+unsigned vm_vcpus(const struct vm *vm) { return vm->config.vcpus; }
+void vm_stats(const struct vm *vm, unsigned vcpu, struct cpu_stats *out) { vm->ops->stats(vm->vcpu[vcpu].cpu, out); }
+const char *vm_engine(const struct vm *vm) { return vm->ops->name; }
+const char *vm_engine_why(const struct vm *vm) { return vm->why; }
+const struct x86_cpu_model *vm_cpu_model(const struct vm *vm) { return &vm->model; }

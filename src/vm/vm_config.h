@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Everything that describes one VM before it exists. The command line fills it; vm_config_validate() is its only judge. */
+#ifndef LODGE_VM_VM_CONFIG_H
+#define LODGE_VM_VM_CONFIG_H
+
+#include "base/error.h"
+#include "cpu/x86/cpuid.h"
+
+enum vm_accel { VM_ACCEL_AUTO, VM_ACCEL_KVM, VM_ACCEL_SOFT };
+
+#define VM_RAM_MIN MIB(4)
+#define VM_NAME_MAX 63
+#define VM_CMDLINE_MAX 4096
+
+/* Strings belong to the caller and outlive the VM. */
+struct vm_config {
+	const char *name;          /* letters, digits, '-', '_', '.'; NULL: none */
+	const char *kernel;        /* path; required unless firmware is given */
+	const char *initrd;        /* path or NULL */
+	const char *append;        /* kernel command line or NULL */
+	const char *firmware;      /* path or NULL */
+	const char *firmware_vars; /* path or NULL */
+	uint64_t ram_bytes;
+	unsigned vcpus;
+	enum vm_accel accel;
+	enum cpu_level level;
+	enum cpu_vendor vendor;
+	bool hpet;
+	bool no_reboot;
+	bool stats;
+	bool debug_exit;
+	uint16_t debug_exit_port;
+	const char *soft_opts;
+	uint64_t code_cache_bytes; /* 0: default */
+};
+
+void vm_config_defaults(struct vm_config *config);
+enum lodge_err vm_config_validate(const struct vm_config *config, struct lodge_error *err) LODGE_MUST_CHECK;
+
+/* "512M", "2G", "65536K" or plain MiB; LODGE_ERR_ARG with a reason otherwise. */
+enum lodge_err vm_parse_size(const char *text, uint64_t *bytes, struct lodge_error *err) LODGE_MUST_CHECK;
+
+#endif
