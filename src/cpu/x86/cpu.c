@@ -55,24 +55,22 @@ void cpu_update_mode(struct x86_cpu *cpu)
 		cpu->tlb_mode = TLB_KERNEL;
 }
 
-static uint64_t model_signature(const struct x86_cpu *cpu)
+static uint64_t model_signature(const struct x86_cpu_model *model, unsigned index)
 {
 	struct cpuid_regs r;
 
-	if (!cpu->model)
+	if (!model)
 		return 0;
-	cpu_model_cpuid(cpu->model, cpu->index, 0, X86_XCR0_X87, 1, 0, &r);
+	cpu_model_cpuid(model, index, 0, X86_XCR0_X87, 1, 0, &r);
 	return r.eax;
 }
 
 /* What RESET and INIT have in common. */
-static void state_init(struct x86_cpu *cpu)
+static void state_init(struct x86_state *s, uint64_t signature)
 {
-	struct x86_state *s = &cpu->s;
-
 	for (unsigned i = 0; i < 16; i++)
 		s->gpr[i] = 0;
-	s->gpr[X86_RDX] = model_signature(cpu);
+	s->gpr[X86_RDX] = signature;
 	s->rip = 0xfff0;
 	s->rflags = X86_FLAG_ONE;
 	for (unsigned i = 0; i < X86_NSEG; i++)
@@ -93,16 +91,14 @@ static void state_init(struct x86_cpu *cpu)
 	s->interrupt_shadow = s->nmi_blocked = s->nmi_pending = s->event_valid = 0;
 	s->msr.kvm_system_time = s->msr.kvm_steal_time = s->msr.kvm_pv_eoi = 0;
 	s->activity = s->bsp ? X86_RUNNING : X86_WAIT_SIPI;
-	cpu->debug_hits = 0;
 }
 
-void cpu_reset(struct x86_cpu *cpu, bool bsp)
+void x86_state_reset(struct x86_state *s, const struct x86_cpu_model *model, unsigned index, bool bsp)
 {
-	struct x86_state *s = &cpu->s;
 	uint64_t tsc_offset = s->tsc_offset;
 
-	*s = (struct x86_state){ .bsp = bsp, .tsc_offset = tsc_offset, .tsc_khz = cpu->model ? cpu->model->tsc_khz : 0 };
-	state_init(cpu);
+	*s = (struct x86_state){ .bsp = bsp, .tsc_offset = tsc_offset, .tsc_khz = model ? model->tsc_khz : 0 };
+	state_init(s, model_signature(model, index));
 	s->cr0 = CR0_RESET;
 	s->xcr0 = X86_XCR0_X87;
 	s->msr.pat = PAT_RESET;
@@ -112,6 +108,11 @@ void cpu_reset(struct x86_cpu *cpu, bool bsp)
 	s->xsave[4] = 0xff; /* the abridged tag word: eight registers hold +0 */
 	put_le32(s->xsave + 24, MXCSR_RESET);
 	s->xsave[512] = X86_XCR0_X87 | X86_XCR0_SSE;
+}
+
+void cpu_reset(struct x86_cpu *cpu, bool bsp)
+{
+	x86_state_reset(&cpu->s, cpu->model, cpu->index, bsp);
 	cpu->a20_mask = UINT64_MAX;
 	cpu_state_loaded(cpu);
 }
@@ -119,7 +120,8 @@ void cpu_reset(struct x86_cpu *cpu, bool bsp)
 void cpu_init_signal(struct x86_cpu *cpu)
 {
 	cpu->s.cr0 = (cpu->s.cr0 & (X86_CR0_CD | X86_CR0_NW)) | X86_CR0_ET;
-	state_init(cpu);
+	state_init(&cpu->s, model_signature(cpu->model, cpu->index));
+	cpu->debug_hits = 0;
 	mmu_flush_all(cpu);
 	cpu_update_mode(cpu);
 }

@@ -160,6 +160,8 @@ static inline void cpu_request(struct x86_cpu *cpu, uint32_t bits)
 
 /* Power-on state of @index (0 is the BSP) for @model; memory, env and hooks must be set by the caller afterwards. */
 void cpu_reset(struct x86_cpu *cpu, bool bsp);
+/* The architectural part of cpu_reset(): @s becomes power-on state of vcpu @index; its TSC offset is kept. */
+void x86_state_reset(struct x86_state *s, const struct x86_cpu_model *model, unsigned index, bool bsp);
 /* INIT: as the manuals' table; keeps caches, MSRs, x87/SSE. */
 void cpu_init_signal(struct x86_cpu *cpu);
 /* Recompute everything derived after s was replaced or changed from outside; flushes the TLB. */
