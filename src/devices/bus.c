@@ -158,7 +158,8 @@ static enum lodge_err bus_insert(struct bus *bus, struct bus_region *region)
 	unsigned at = bus_search(bus, region->base);
 	uint64_t last;
 
-	if (!region->len || __builtin_add_overflow(region->base, region->len - 1, &last) || bus->nregions == ARRAY_LEN(bus->regions))
+	if (!region->len || __builtin_add_overflow(region->base, region->len - 1, &last) ||
+	    bus->nregions == ARRAY_LEN(bus->regions))
 		return LODGE_ERR_RANGE;
 	if (at && region->base - bus->regions[at - 1]->base < bus->regions[at - 1]->len)
 		return LODGE_ERR_RANGE;

@@ -63,7 +63,7 @@ enum lodge_err bus_add_all(struct bus *bus, struct bus_region *regions, unsigned
 void bus_remove(struct bus *bus, struct bus_region *region);
 /* Put a registered or unregistered region at @base with length @len; on LODGE_ERR_RANGE it is on no bus. Anywhere. */
 enum lodge_err bus_move(struct bus *bus, struct bus_region *region, uint64_t base, uint64_t len) LODGE_MUST_CHECK;
-/* Take a region off without waiting for accesses in progress: for windows that the guest moves. Anywhere. Unknown ones are ignored. */
+/* Take a region off without waiting for accesses in progress: for windows that the guest moves. Anywhere; unknown ones too. */
 void bus_detach(struct bus *bus, struct bus_region *region);
 /* Dispatch. An access that straddles a region's end is split into bytes. Reads of nobody return all-ones of @size. */
 uint64_t bus_read(struct bus *bus, uint64_t addr, unsigned size);

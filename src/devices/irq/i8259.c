@@ -27,7 +27,16 @@
 #define OCW3_MASK_ON 0x20u
 
 /* OCW2 commands: rotate, specific, EOI. */
-enum { CMD_AEOI_ROTATE_OFF, CMD_EOI, CMD_NOP, CMD_EOI_SPECIFIC, CMD_AEOI_ROTATE_ON, CMD_EOI_ROTATE, CMD_SET_PRIORITY, CMD_EOI_ROTATE_SPECIFIC };
+enum {
+	CMD_AEOI_ROTATE_OFF,
+	CMD_EOI,
+	CMD_NOP,
+	CMD_EOI_SPECIFIC,
+	CMD_AEOI_ROTATE_ON,
+	CMD_EOI_ROTATE,
+	CMD_SET_PRIORITY,
+	CMD_EOI_ROTATE_SPECIFIC
+};
 
 static enum bus_result i8259_access_master(void *dev, struct bus_access *access);
 static enum bus_result i8259_access_slave(void *dev, struct bus_access *access);
@@ -315,9 +324,9 @@ void i8259_get_state(struct i8259 *pic, struct i8259_state *out)
 
 static bool chip_state_ok(const struct i8259_chip_state *c, uint8_t elcr)
 {
-	return !(c->elcr & ~elcr) && !(c->vector_base & 7) && c->lowest < 8 && c->init_step != 1 && c->init_step <= 4 && c->icw4_needed < 2 &&
-	       c->single < 2 && c->auto_eoi < 2 && c->rotate_on_aeoi < 2 && c->special_mask < 2 && c->special_nested < 2 && c->read_isr < 2 &&
-	       c->poll < 2;
+	return !(c->elcr & ~elcr) && !(c->vector_base & 7) && c->lowest < 8 && c->init_step != 1 && c->init_step <= 4 &&
+	       c->icw4_needed < 2 && c->single < 2 && c->auto_eoi < 2 && c->rotate_on_aeoi < 2 && c->special_mask < 2 &&
+	       c->special_nested < 2 && c->read_isr < 2 && c->poll < 2;
 }
 
 enum lodge_err i8259_set_state(struct i8259 *pic, const struct i8259_state *in)

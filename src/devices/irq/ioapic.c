@@ -155,7 +155,9 @@ static enum bus_result ioapic_access(void *dev, struct bus_access *access)
 void ioapic_init(struct ioapic *io, const struct ioapic_config *config)
 {
 	*io = (struct ioapic){ .config = *config };
-	io->mmio = (struct bus_region){ .base = config->base, .len = IOAPIC_PAGE_BYTES, .ops = &ioapic_ops, .dev = io, .lock = &io->lock };
+	io->mmio = (struct bus_region){
+		.base = config->base, .len = IOAPIC_PAGE_BYTES, .ops = &ioapic_ops, .dev = io, .lock = &io->lock
+	};
 	ioapic_reset(io);
 }
 

@@ -28,7 +28,7 @@ struct irq_hub {
 };
 
 void irq_hub_init(struct irq_hub *hub, const struct irq_hub_config *config);
-/* A wire of its own for one more device on @gsi. Set-up only; a zeroed line when @gsi or the number of sources is out of range. */
+/* A wire of its own for one more device on @gsi; zeroed when there is no such @gsi or no wire left. Set-up only. */
 struct irq_line irq_hub_line(struct irq_hub *hub, unsigned gsi);
 /* The same for a wire that only the 8259 pair sees: a PIRQ that the LPC bridge routes to an ISA interrupt. */
 struct irq_line irq_hub_pic_line(struct irq_hub *hub, unsigned irq);

@@ -217,7 +217,8 @@ static void lapic_pv_eoi_check(struct lapic *l, bool withdraw)
 	if (!withdraw && bitmap_highest(l->state.irr) < 0)
 		return;
 	l->state.pv_eoi_offered = 0;
-	(void)!guest_write(l->config.mem, gpa(PV_EOI_ADDR(msr)), &no_flag, 1); /* it was readable a moment ago; a lost page is the guest's own doing */
+	(void)!guest_write(l->config.mem, gpa(PV_EOI_ADDR(msr)), &no_flag,
+			   1); /* it was readable a moment ago; a lost page is the guest's own doing */
 }
 
 void lapic_eoi(struct lapic *l)
@@ -282,7 +283,8 @@ enum lodge_err lapic_set_state(struct lapic *l, const struct lapic_state *in)
 	uint64_t mode = in->apic_base & APIC_BASE_MODE;
 	uint64_t known = ((UINT64_C(1) << l->config.gpa_bits) - 1) & (~UINT64_C(0xfff) | APIC_BASE_BSP | APIC_BASE_MODE);
 
-	if (in->id != l->config.id || (in->apic_base & ~known) || mode == APIC_BASE_X2APIC || (mode == APIC_BASE_MODE && !l->config.x2apic))
+	if (in->id != l->config.id || (in->apic_base & ~known) || mode == APIC_BASE_X2APIC ||
+	    (mode == APIC_BASE_MODE && !l->config.x2apic))
 		return LODGE_ERR_FORMAT;
 	if (in->tpr > 0xff || (in->timer_divide & ~0xbu) || in->timer_armed > 1 || in->pv_eoi_offered > 1 || in->lint0 > 1)
 		return LODGE_ERR_FORMAT;

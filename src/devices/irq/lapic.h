@@ -22,7 +22,15 @@
 #define LAPIC_STATE_VERSION 1u
 
 enum lapic_request { LAPIC_REQ_INTR, LAPIC_REQ_NMI, LAPIC_REQ_INIT, LAPIC_REQ_SIPI };
-enum lapic_lvt { LAPIC_LVT_TIMER, LAPIC_LVT_THERMAL, LAPIC_LVT_PERF, LAPIC_LVT_LINT0, LAPIC_LVT_LINT1, LAPIC_LVT_ERROR, LAPIC_LVTS };
+enum lapic_lvt {
+	LAPIC_LVT_TIMER,
+	LAPIC_LVT_THERMAL,
+	LAPIC_LVT_PERF,
+	LAPIC_LVT_LINT0,
+	LAPIC_LVT_LINT1,
+	LAPIC_LVT_ERROR,
+	LAPIC_LVTS
+};
 
 struct lapic_state {
 	uint64_t apic_base; /* IA32_APIC_BASE */
@@ -117,7 +125,7 @@ void lapic_eoi(struct lapic *l);
 uint64_t lapic_cr8_read(const struct lapic *l);
 void lapic_cr8_write(struct lapic *l, uint64_t value);
 
-/* KVM_HC_SEND_IPI: bit n of the 128-bit map is APIC id @base + n; @icr as the low ICR word. Returns how many took it, -1: bad ICR. */
+/* KVM_HC_SEND_IPI: bit n of the 128-bit map is APIC id @base + n; @icr is the low ICR word. How many took it, -1: bad ICR. */
 int64_t lapic_send_pv_ipi(struct lapic *l, uint64_t map_low, uint64_t map_high, uint32_t base, uint32_t icr);
 
 /* LINT0: output of the 8259 (BSP). LINT1: the NMI button. Any thread. */

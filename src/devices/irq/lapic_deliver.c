@@ -62,7 +62,8 @@ static bool lapic_take_fixed(struct lapic *l, uint8_t vector, bool level)
 	if (vector < VECTOR_MIN)
 		atomic_fetch_or(&l->pending_errors, ESR_RECEIVE_ILLEGAL);
 	else
-		atomic_fetch_or(level ? &l->pending_level[vector / 32] : &l->pending_edge[vector / 32], UINT32_C(1) << (vector % 32));
+		atomic_fetch_or(level ? &l->pending_level[vector / 32] : &l->pending_edge[vector / 32], UINT32_C(1)
+														<< (vector % 32));
 	atomic_store(&l->incoming, 1);
 	lapic_ask(l, LAPIC_REQ_INTR, 0);
 	return true;
@@ -170,7 +171,8 @@ int64_t lapic_send_pv_ipi(struct lapic *l, uint64_t map_low, uint64_t map_high, 
 	struct apic_message message = { .delivery = icr >> 8 & 7, .vector = (uint8_t)icr, .wide = true };
 	int64_t taken = 0;
 
-	if (ICR_SHORTHAND(icr) || (icr & ICR_LOGICAL) || (message.delivery != APIC_FIXED && message.delivery != APIC_NMI) || !l->bus)
+	if (ICR_SHORTHAND(icr) || (icr & ICR_LOGICAL) || (message.delivery != APIC_FIXED && message.delivery != APIC_NMI) ||
+	    !l->bus)
 		return -1;
 	for (unsigned i = 0; i < l->bus->n; i++) {
 		struct lapic *to = l->bus->lapics[i];

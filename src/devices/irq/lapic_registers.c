@@ -161,7 +161,8 @@ static bool lapic_reg_write_xapic(struct lapic *l, unsigned reg, uint32_t value)
 
 bool lapic_claims(const struct lapic *l, uint64_t gpa)
 {
-	return (l->state.apic_base & APIC_BASE_MODE) == APIC_BASE_ENABLE && gpa - (l->state.apic_base & ~UINT64_C(0xfff)) < LAPIC_PAGE_BYTES;
+	return (l->state.apic_base & APIC_BASE_MODE) == APIC_BASE_ENABLE &&
+	       gpa - (l->state.apic_base & ~UINT64_C(0xfff)) < LAPIC_PAGE_BYTES;
 }
 
 uint64_t lapic_mmio_read(struct lapic *l, uint64_t offset, unsigned size)

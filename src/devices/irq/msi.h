@@ -6,7 +6,7 @@
 #include "devices/device.h"
 #include "devices/irq/apic_message.h"
 
-/* False: the pair is no interrupt message. Bits 5..11 of the address extend the destination to 15 bits, as KVM guests use them. */
+/* False: the pair is no interrupt message. Address bits 5..11 extend the destination to 15 bits, as KVM guests use them. */
 bool msi_decode(uint64_t addr, uint32_t data, struct apic_message *out);
 
 /* Owned by the machine; msi_sink gives the handle that devices get. */

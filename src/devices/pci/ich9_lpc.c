@@ -46,7 +46,8 @@ static void apply_pmbase(struct ich9_lpc *lpc)
 	const uint8_t *c = lpc->fn.state.config;
 
 	if (lpc->config.pmbase_changed)
-		lpc->config.pmbase_changed(lpc->config.ctx, c[REG_ACPI_CNTL] & ACPI_CNTL_ENABLE ? get_le16(&c[REG_PMBASE]) & PMBASE_MASK : 0);
+		lpc->config.pmbase_changed(lpc->config.ctx,
+					   c[REG_ACPI_CNTL] & ACPI_CNTL_ENABLE ? get_le16(&c[REG_PMBASE]) & PMBASE_MASK : 0);
 }
 
 static void apply_rcba(struct ich9_lpc *lpc)
@@ -131,7 +132,12 @@ static void ich9_lpc_set_registers(struct ich9_lpc *lpc)
 enum lodge_err ich9_lpc_init(struct ich9_lpc *lpc, struct pci_bus *bus, const struct ich9_lpc_config *config)
 {
 	static const struct pci_ids ids = {
-		.vendor = 0x8086, .device = 0x2918, .subsystem_vendor = 0x1af4, .subsystem = 0x1100, .revision = 2, .class_device = 0x0601,
+		.vendor = 0x8086,
+		.device = 0x2918,
+		.subsystem_vendor = 0x1af4,
+		.subsystem = 0x1100,
+		.revision = 2,
+		.class_device = 0x0601,
 	};
 
 	if (config->pmbase & ~PMBASE_MASK)

@@ -126,8 +126,8 @@ enum lodge_err pci_bus_set_state(struct pci_bus *bus, const struct pci_bus_state
 
 /* Set-up of a function, before pci_bus_add(). */
 void pci_function_init(struct pci_function *fn, const struct pci_ids *ids, const struct pci_function_ops *ops, void *dev);
-enum lodge_err pci_function_add_bar(struct pci_function *fn, unsigned index, enum pci_bar_kind kind, uint64_t bytes, bool prefetchable,
-				    struct bus_region *region) LODGE_MUST_CHECK;
+enum lodge_err pci_function_add_bar(struct pci_function *fn, unsigned index, enum pci_bar_kind kind, uint64_t bytes,
+				    bool prefetchable, struct bus_region *region) LODGE_MUST_CHECK;
 /* Offset of a new capability of @bytes (header included), 0 if there is no room. */
 uint8_t pci_function_add_capability(struct pci_function *fn, uint8_t id, unsigned bytes);
 void pci_function_set_pin(struct pci_function *fn, unsigned pin); /* 1..4: INTA..INTD */
@@ -140,6 +140,9 @@ void pci_function_reset(struct pci_function *fn);
 void pci_function_get_state(struct pci_function *fn, struct pci_function_state *out);
 enum lodge_err pci_function_set_state(struct pci_function *fn, const struct pci_function_state *in) LODGE_MUST_CHECK;
 
-static inline uint16_t pci_config_16(const struct pci_function *fn, unsigned offset) { return (uint16_t)(fn->state.config[offset] | fn->state.config[offset + 1] << 8); }
+static inline uint16_t pci_config_16(const struct pci_function *fn, unsigned offset)
+{
+	return (uint16_t)(fn->state.config[offset] | fn->state.config[offset + 1] << 8);
+}
 
 #endif

@@ -75,7 +75,8 @@ static void pci_bus_update_intx(struct pci_bus *bus)
 
 		if (!pin || pin > 4)
 			continue;
-		fn->state.config[PCI_STATUS] = (uint8_t)((fn->state.config[PCI_STATUS] & ~PCI_STATUS_INTX) | (fn->state.intx ? PCI_STATUS_INTX : 0));
+		fn->state.config[PCI_STATUS] = (uint8_t)((fn->state.config[PCI_STATUS] & ~PCI_STATUS_INTX) |
+							 (fn->state.intx ? PCI_STATUS_INTX : 0));
 		if (fn->state.intx && !(pci_config_16(fn, PCI_COMMAND) & PCI_COMMAND_INTX_DISABLE))
 			asserted |= 1u << pci_pirq(devfn / PCI_FUNCTIONS, pin - 1);
 	}

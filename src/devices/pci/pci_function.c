@@ -22,7 +22,8 @@ void pci_function_init(struct pci_function *fn, const struct pci_ids *ids, const
 	put16(c, PCI_SUBSYSTEM_ID, ids->subsystem);
 	c[PCI_REVISION] = ids->revision;
 	c[PCI_CLASS_PROG] = ids->class_prog;
-	put16(fn->wmask, PCI_COMMAND, PCI_COMMAND_IO | PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER | PCI_COMMAND_INTX_DISABLE | 0x0140);
+	put16(fn->wmask, PCI_COMMAND,
+	      PCI_COMMAND_IO | PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER | PCI_COMMAND_INTX_DISABLE | 0x0140);
 	put16(fn->w1cmask, PCI_STATUS, 0xf900);
 	fn->wmask[0x0c] = 0xff; /* cache line size */
 	fn->wmask[PCI_INTERRUPT_LINE] = 0xff;
@@ -35,8 +36,8 @@ void pci_function_load_initial(struct pci_function *fn)
 	memcpy(fn->state.config, fn->initial, PCI_CONFIG_BYTES);
 }
 
-enum lodge_err pci_function_add_bar(struct pci_function *fn, unsigned index, enum pci_bar_kind kind, uint64_t bytes, bool prefetchable,
-				    struct bus_region *region)
+enum lodge_err pci_function_add_bar(struct pci_function *fn, unsigned index, enum pci_bar_kind kind, uint64_t bytes,
+				    bool prefetchable, struct bus_region *region)
 {
 	unsigned at = PCI_BAR0 + index * 4;
 	uint64_t least = kind == PCI_BAR_IO ? 4 : 16;

@@ -62,7 +62,12 @@ static void q35_set_masks(struct pci_function *fn)
 enum lodge_err q35_host_init(struct q35_host *q, struct pci_bus *bus, const struct q35_host_config *config)
 {
 	static const struct pci_ids ids = {
-		.vendor = 0x8086, .device = 0x29c0, .subsystem_vendor = 0x1af4, .subsystem = 0x1100, .revision = 2, .class_device = 0x0600,
+		.vendor = 0x8086,
+		.device = 0x29c0,
+		.subsystem_vendor = 0x1af4,
+		.subsystem = 0x1100,
+		.revision = 2,
+		.class_device = 0x0600,
 	};
 	struct pci_function *fn = &q->fn;
 

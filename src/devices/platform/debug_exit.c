@@ -20,5 +20,7 @@ static const struct bus_ops debug_exit_ops = { .access = debug_exit_access };
 void debug_exit_init(struct debug_exit *d, const struct debug_exit_config *config)
 {
 	*d = (struct debug_exit){ .config = *config };
-	d->port = (struct bus_region){ .base = config->port ? config->port : DEBUG_EXIT_PORT, .len = 4, .ops = &debug_exit_ops, .dev = d };
+	d->port = (struct bus_region){
+		.base = config->port ? config->port : DEBUG_EXIT_PORT, .len = 4, .ops = &debug_exit_ops, .dev = d
+	};
 }

@@ -23,16 +23,38 @@
 
 /* Controller commands, port 64h. */
 enum {
-	CMD_READ_RAM = 0x20, CMD_WRITE_RAM = 0x60, CMD_AUX_OFF = 0xa7, CMD_AUX_ON = 0xa8, CMD_AUX_TEST = 0xa9, CMD_SELF_TEST = 0xaa,
-	CMD_KEYBOARD_TEST = 0xab, CMD_KEYBOARD_OFF = 0xad, CMD_KEYBOARD_ON = 0xae, CMD_READ_INPUT = 0xc0, CMD_READ_OUTPUT = 0xd0,
-	CMD_WRITE_OUTPUT = 0xd1, CMD_LOOP_KEYBOARD = 0xd2, CMD_LOOP_AUX = 0xd3, CMD_WRITE_AUX = 0xd4, CMD_A20_OFF = 0xdd, CMD_A20_ON = 0xdf,
-	CMD_READ_TEST = 0xe0, CMD_PULSE = 0xf0,
+	CMD_READ_RAM = 0x20,
+	CMD_WRITE_RAM = 0x60,
+	CMD_AUX_OFF = 0xa7,
+	CMD_AUX_ON = 0xa8,
+	CMD_AUX_TEST = 0xa9,
+	CMD_SELF_TEST = 0xaa,
+	CMD_KEYBOARD_TEST = 0xab,
+	CMD_KEYBOARD_OFF = 0xad,
+	CMD_KEYBOARD_ON = 0xae,
+	CMD_READ_INPUT = 0xc0,
+	CMD_READ_OUTPUT = 0xd0,
+	CMD_WRITE_OUTPUT = 0xd1,
+	CMD_LOOP_KEYBOARD = 0xd2,
+	CMD_LOOP_AUX = 0xd3,
+	CMD_WRITE_AUX = 0xd4,
+	CMD_A20_OFF = 0xdd,
+	CMD_A20_ON = 0xdf,
+	CMD_READ_TEST = 0xe0,
+	CMD_PULSE = 0xf0,
 };
 
 /* Keyboard commands, port 60h. */
 enum {
-	KEY_SET_LEDS = 0xed, KEY_ECHO = 0xee, KEY_SCAN_SET = 0xf0, KEY_IDENTIFY = 0xf2, KEY_RATE = 0xf3, KEY_ENABLE = 0xf4, KEY_DISABLE = 0xf5,
-	KEY_DEFAULTS = 0xf6, KEY_RESET = 0xff,
+	KEY_SET_LEDS = 0xed,
+	KEY_ECHO = 0xee,
+	KEY_SCAN_SET = 0xf0,
+	KEY_IDENTIFY = 0xf2,
+	KEY_RATE = 0xf3,
+	KEY_ENABLE = 0xf4,
+	KEY_DISABLE = 0xf5,
+	KEY_DEFAULTS = 0xf6,
+	KEY_RESET = 0xff,
 };
 #define REPLY_ACK 0xfau
 #define REPLY_RESEND 0xfeu
@@ -315,7 +337,8 @@ void i8042_get_state(struct i8042 *kbc, struct i8042_state *out)
 
 enum lodge_err i8042_set_state(struct i8042 *kbc, const struct i8042_state *in)
 {
-	if (in->head >= I8042_QUEUE || in->count > I8042_QUEUE || in->last_was_command > 1 || in->scan_set > 3 || in->scanning > 1)
+	if (in->head >= I8042_QUEUE || in->count > I8042_QUEUE || in->last_was_command > 1 || in->scan_set > 3 ||
+	    in->scanning > 1)
 		return LODGE_ERR_FORMAT;
 	host_mutex_lock(&kbc->lock);
 	kbc->state = *in;

@@ -13,10 +13,30 @@
 #include "devices/timer/clock_math.h"
 
 enum {
-	REG_SECONDS = 0x00, REG_SECONDS_ALARM = 0x01, REG_MINUTES = 0x02, REG_MINUTES_ALARM = 0x03, REG_HOURS = 0x04, REG_HOURS_ALARM = 0x05,
-	REG_WEEKDAY = 0x06, REG_DAY = 0x07, REG_MONTH = 0x08, REG_YEAR = 0x09, REG_A = 0x0a, REG_B = 0x0b, REG_C = 0x0c, REG_D = 0x0d,
-	REG_EQUIPMENT = 0x14, REG_BASE_MEMORY = 0x15, REG_EXTENDED_MEMORY = 0x17, REG_CHECKSUMMED = 0x10, REG_CHECKSUM = 0x2e,
-	REG_EXTENDED_MEMORY_2 = 0x30, REG_CENTURY = 0x32, REG_MEMORY_ABOVE_16M = 0x34, REG_MEMORY_ABOVE_4G = 0x5b, REG_PROCESSORS = 0x5f,
+	REG_SECONDS = 0x00,
+	REG_SECONDS_ALARM = 0x01,
+	REG_MINUTES = 0x02,
+	REG_MINUTES_ALARM = 0x03,
+	REG_HOURS = 0x04,
+	REG_HOURS_ALARM = 0x05,
+	REG_WEEKDAY = 0x06,
+	REG_DAY = 0x07,
+	REG_MONTH = 0x08,
+	REG_YEAR = 0x09,
+	REG_A = 0x0a,
+	REG_B = 0x0b,
+	REG_C = 0x0c,
+	REG_D = 0x0d,
+	REG_EQUIPMENT = 0x14,
+	REG_BASE_MEMORY = 0x15,
+	REG_EXTENDED_MEMORY = 0x17,
+	REG_CHECKSUMMED = 0x10,
+	REG_CHECKSUM = 0x2e,
+	REG_EXTENDED_MEMORY_2 = 0x30,
+	REG_CENTURY = 0x32,
+	REG_MEMORY_ABOVE_16M = 0x34,
+	REG_MEMORY_ABOVE_4G = 0x5b,
+	REG_PROCESSORS = 0x5f,
 };
 
 #define A_UPDATING 0x80u
@@ -218,7 +238,8 @@ static void mc146818_fired(void *ctx)
 
 static bool is_time_byte(unsigned reg)
 {
-	return reg == REG_SECONDS || reg == REG_MINUTES || reg == REG_HOURS || (reg >= REG_WEEKDAY && reg <= REG_YEAR) || reg == REG_CENTURY;
+	return reg == REG_SECONDS || reg == REG_MINUTES || reg == REG_HOURS || (reg >= REG_WEEKDAY && reg <= REG_YEAR) ||
+	       reg == REG_CENTURY;
 }
 
 static uint8_t mc146818_read_register(struct mc146818 *rtc, unsigned reg)

@@ -27,5 +27,7 @@ static const struct bus_ops pvpanic_ops = { .access = pvpanic_access };
 void pvpanic_init(struct pvpanic *p, const struct pvpanic_config *config)
 {
 	*p = (struct pvpanic){ .config = *config };
-	p->port = (struct bus_region){ .base = config->port ? config->port : PVPANIC_PORT, .len = 1, .ops = &pvpanic_ops, .dev = p };
+	p->port = (struct bus_region){
+		.base = config->port ? config->port : PVPANIC_PORT, .len = 1, .ops = &pvpanic_ops, .dev = p
+	};
 }

@@ -100,10 +100,22 @@ static void nobody_write(void *dev, unsigned offset, uint8_t value)
 	(void)value;
 }
 
-static enum bus_result access_61(void *dev, struct bus_access *access) { return byte_access(dev, access, port61_read, port61_write); }
-static enum bus_result access_80(void *dev, struct bus_access *access) { return byte_access(dev, access, port80_read, port80_write); }
-static enum bus_result access_92(void *dev, struct bus_access *access) { return byte_access(dev, access, port92_read, port92_write); }
-static enum bus_result access_nobody(void *dev, struct bus_access *access) { return byte_access(dev, access, nobody_read, nobody_write); }
+static enum bus_result access_61(void *dev, struct bus_access *access)
+{
+	return byte_access(dev, access, port61_read, port61_write);
+}
+static enum bus_result access_80(void *dev, struct bus_access *access)
+{
+	return byte_access(dev, access, port80_read, port80_write);
+}
+static enum bus_result access_92(void *dev, struct bus_access *access)
+{
+	return byte_access(dev, access, port92_read, port92_write);
+}
+static enum bus_result access_nobody(void *dev, struct bus_access *access)
+{
+	return byte_access(dev, access, nobody_read, nobody_write);
+}
 
 static const struct bus_ops ops_61 = { .access = access_61 };
 static const struct bus_ops ops_80 = { .access = access_80 };
@@ -171,7 +183,8 @@ void system_ports_get_state(struct system_ports *sp, struct system_ports_state *
 
 enum lodge_err system_ports_set_state(struct system_ports *sp, const struct system_ports_state *in)
 {
-	if ((in->port61 & ~PORT61_WRITABLE) || (in->port92 & ~PORT92_A20) || (in->reset_control & ~(CF9_HARD | CF9_CPU | CF9_FULL)))
+	if ((in->port61 & ~PORT61_WRITABLE) || (in->port92 & ~PORT92_A20) ||
+	    (in->reset_control & ~(CF9_HARD | CF9_CPU | CF9_FULL)))
 		return LODGE_ERR_FORMAT;
 	host_mutex_lock(&sp->lock);
 	sp->state = *in;

@@ -385,7 +385,9 @@ void uart_16550_init(struct uart_16550 *u, const struct uart_16550_config *confi
 {
 	*u = (struct uart_16550){ .config = *config };
 	timer_init(&u->timeout, config->timers, uart_16550_timed_out, u);
-	u->ports = (struct bus_region){ .base = config->base, .len = UART_PORTS, .ops = &uart_16550_ops, .dev = u, .lock = &u->lock };
+	u->ports = (struct bus_region){
+		.base = config->base, .len = UART_PORTS, .ops = &uart_16550_ops, .dev = u, .lock = &u->lock
+	};
 	u->client = (struct chardev_client){ .room = client_room, .input = client_input, .drained = client_drained, .dev = u };
 	uart_16550_reset(u);
 }

@@ -295,7 +295,8 @@ void acpi_pm_get_state(struct acpi_pm *pm, struct acpi_pm_state *out)
 
 enum lodge_err acpi_pm_set_state(struct acpi_pm *pm, const struct acpi_pm_state *in)
 {
-	if ((in->status & ~PM1_STATUS_BITS) || (in->enable & ~PM1_ENABLE_BITS) || (in->control & ~CONTROL_BITS) || in->base % ACPI_PM_PORTS)
+	if ((in->status & ~PM1_STATUS_BITS) || (in->enable & ~PM1_ENABLE_BITS) || (in->control & ~CONTROL_BITS) ||
+	    in->base % ACPI_PM_PORTS)
 		return LODGE_ERR_FORMAT;
 	host_mutex_lock(&pm->lock);
 	pm->state = *in;

@@ -196,7 +196,8 @@ static void channel_latch_status(struct i8254 *pit, struct i8254_channel_state *
 {
 	if (c->status_latched)
 		return;
-	c->latched_status = (uint8_t)(channel_out(c, timer_now(&pit->timer)) << 7 | !c->loaded << 6 | c->access << 4 | c->mode << 1 | c->bcd);
+	c->latched_status = (uint8_t)(channel_out(c, timer_now(&pit->timer)) << 7 | !c->loaded << 6 | c->access << 4 |
+				      c->mode << 1 | c->bcd);
 	c->status_latched = 1;
 }
 
@@ -322,7 +323,8 @@ void i8254_reset(struct i8254 *pit)
 	host_mutex_lock(&pit->lock);
 	pit->state = (struct i8254_state){ .irq_ns = 0 };
 	for (unsigned i = 0; i < 3; i++)
-		pit->state.channel[i] = (struct i8254_channel_state){ .count = 65536, .mode = 3, .access = ACCESS_BOTH, .gate = i != 2 };
+		pit->state.channel[i] =
+			(struct i8254_channel_state){ .count = 65536, .mode = 3, .access = ACCESS_BOTH, .gate = i != 2 };
 	timer_disarm(&pit->timer);
 	irq_line_set(&pit->config.irq, false);
 	host_mutex_unlock(&pit->lock);
@@ -337,9 +339,9 @@ void i8254_get_state(struct i8254 *pit, struct i8254_state *out)
 
 static bool channel_state_ok(const struct i8254_channel_state *c)
 {
-	return c->count >= 1 && c->count <= (c->bcd ? 10000u : 65536u) && c->mode <= 5 && c->access >= 1 && c->access <= 3 && c->bcd < 2 &&
-	       c->gate < 2 && c->running < 2 && c->loaded < 2 && c->write_high_next < 2 && c->read_high_next < 2 && c->latch_bytes < 3 &&
-	       c->status_latched < 2 && c->stopped < 2;
+	return c->count >= 1 && c->count <= (c->bcd ? 10000u : 65536u) && c->mode <= 5 && c->access >= 1 && c->access <= 3 &&
+	       c->bcd < 2 && c->gate < 2 && c->running < 2 && c->loaded < 2 && c->write_high_next < 2 && c->read_high_next < 2 &&
+	       c->latch_bytes < 3 && c->status_latched < 2 && c->stopped < 2;
 }
 
 enum lodge_err i8254_set_state(struct i8254 *pit, const struct i8254_state *in)

@@ -74,7 +74,8 @@ static void test_refusals(void **state)
 {
 	struct bus bus;
 	struct probe p[4];
-	struct bus_region r[4] = { region(&p[0], 0x100, 0x10), region(&p[1], 0x10f, 4), region(&p[2], 0xfe, 3), region(&p[3], UINT64_MAX, 2) };
+	struct bus_region r[4] = { region(&p[0], 0x100, 0x10), region(&p[1], 0x10f, 4), region(&p[2], 0xfe, 3),
+				   region(&p[3], UINT64_MAX, 2) };
 	static struct bus_region many[130];
 
 	(void)state;

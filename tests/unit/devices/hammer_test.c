@@ -65,8 +65,13 @@ static size_t stream_write(void *ctx, const uint8_t *buf, size_t len)
 static void create_irqs(struct board *b)
 {
 	lapic_bus_init(&b->lapics);
-	lapic_init(&b->lapic, &(struct lapic_config){ .bsp = true, .x2apic = true, .tsc_deadline = true, .timers = &b->fake.service, .eoi = eoi,
-						      .extint_ack = extint_ack, .ctx = b });
+	lapic_init(&b->lapic, &(struct lapic_config){ .bsp = true,
+						      .x2apic = true,
+						      .tsc_deadline = true,
+						      .timers = &b->fake.service,
+						      .eoi = eoi,
+						      .extint_ack = extint_ack,
+						      .ctx = b });
 	assert_int_equal(lapic_bus_add(&b->lapics, &b->lapic), LODGE_OK);
 	lapic_set_virtual_wire(&b->lapic);
 	i8259_init(&b->pic, &(struct i8259_config){ .output = { lint0, &b->lapic, 0 } });
@@ -88,8 +93,11 @@ static void create_timers(struct board *b)
 	i8254_init(&b->pit, &(struct i8254_config){ irq_hub_line(&b->hub, 0), &b->fake.service });
 	acpi_pm_init(&b->pm, &(struct acpi_pm_config){ .sci = irq_hub_line(&b->hub, 9), .timers = &b->fake.service,
 						       .events = fake_events(&b->fake), .port_bus = &b->ports });
-	mc146818_init(&b->rtc, &(struct mc146818_config){ .irq = irq_hub_line(&b->hub, 8), .timers = &b->fake.service, .wallclock_ns = wallclock,
-							  .wallclock_ctx = b, .vcpus = 1 });
+	mc146818_init(&b->rtc, &(struct mc146818_config){ .irq = irq_hub_line(&b->hub, 8),
+							  .timers = &b->fake.service,
+							  .wallclock_ns = wallclock,
+							  .wallclock_ctx = b,
+							  .vcpus = 1 });
 	assert_int_equal(bus_add(&b->mmio, &b->hpet.mmio), LODGE_OK);
 	assert_int_equal(bus_add(&b->ports, &b->pit.ports), LODGE_OK);
 	assert_int_equal(bus_add(&b->ports, &b->pm.apm), LODGE_OK);
@@ -110,7 +118,9 @@ static void create_pci(struct board *b)
 		lc.isa[i] = irq_hub_pic_line(&b->hub, i);
 	pci_bus_init(&b->pci, &pc);
 	assert_int_equal(bus_add(&b->ports, &b->pci.ports), LODGE_OK);
-	assert_int_equal(q35_host_init(&b->host, &b->pci, &(struct q35_host_config){ .pciexbar = 0xb0000000, .ram_low_mib = 2048 }), LODGE_OK);
+	assert_int_equal(
+		q35_host_init(&b->host, &b->pci, &(struct q35_host_config){ .pciexbar = 0xb0000000, .ram_low_mib = 2048 }),
+		LODGE_OK);
 	assert_int_equal(ich9_lpc_init(&b->lpc, &b->pci, &lc), LODGE_OK);
 	pci_bus_reset(&b->pci);
 	q35_host_reset(&b->host);
@@ -129,11 +139,14 @@ static int setup(void **state)
 	bus_init(&b->mmio);
 	create_irqs(b);
 	create_timers(b);
-	i8042_init(&b->kbc, &(struct i8042_config){ .keyboard_irq = irq_hub_line(&b->hub, 1), .mouse_irq = irq_hub_line(&b->hub, 12),
+	i8042_init(&b->kbc, &(struct i8042_config){ .keyboard_irq = irq_hub_line(&b->hub, 1),
+						    .mouse_irq = irq_hub_line(&b->hub, 12),
 						    .events = fake_events(&b->fake) });
 	system_ports_init(&b->sys, &(struct system_ports_config){ .set_gate2 = set_gate2, .out2 = out2, .pit = &b->pit,
 								  .events = fake_events(&b->fake), .timers = &b->fake.service });
-	uart_16550_init(&b->uart, &(struct uart_16550_config){ .base = 0x3f8, .irq = irq_hub_line(&b->hub, 4), .out = { stream_write, NULL, b },
+	uart_16550_init(&b->uart, &(struct uart_16550_config){ .base = 0x3f8,
+							       .irq = irq_hub_line(&b->hub, 4),
+							       .out = { stream_write, NULL, b },
 							       .timers = &b->fake.service });
 	assert_int_equal(bus_add_all(&b->ports, b->kbc.ports, 2), LODGE_OK);
 	assert_int_equal(bus_add_all(&b->ports, b->sys.ports, 5), LODGE_OK);
@@ -145,7 +158,8 @@ static int setup(void **state)
 /* Somewhere near a device, so that most accesses hit. */
 static uint64_t pick_port(uint64_t r)
 {
-	static const uint16_t near[] = { 0x20, 0x40, 0x60, 0x70, 0x80, 0x92, 0xa0, 0xb2, 0xed, 0x3f8, 0x4d0, 0x600, 0x620, 0xcf8, 0xcfc };
+	static const uint16_t near[] = { 0x20, 0x40,  0x60,  0x70,  0x80,  0x92,  0xa0, 0xb2,
+					 0xed, 0x3f8, 0x4d0, 0x600, 0x620, 0xcf8, 0xcfc };
 
 	return (uint16_t)(near[r % ARRAY_LEN(near)] + (r >> 16) % 12 - 2);
 }

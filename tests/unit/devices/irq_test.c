@@ -388,10 +388,17 @@ static void test_hub(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_ioapic_registers), cmocka_unit_test(test_ioapic_edge), cmocka_unit_test(test_ioapic_level),
-		cmocka_unit_test(test_ioapic_state),     cmocka_unit_test(test_pic_priorities), cmocka_unit_test(test_pic_cascade),
-		cmocka_unit_test(test_pic_level),        cmocka_unit_test(test_pic_modes),   cmocka_unit_test(test_pic_state),
-		cmocka_unit_test(test_msi),              cmocka_unit_test(test_hub),
+		cmocka_unit_test(test_ioapic_registers),
+		cmocka_unit_test(test_ioapic_edge),
+		cmocka_unit_test(test_ioapic_level),
+		cmocka_unit_test(test_ioapic_state),
+		cmocka_unit_test(test_pic_priorities),
+		cmocka_unit_test(test_pic_cascade),
+		cmocka_unit_test(test_pic_level),
+		cmocka_unit_test(test_pic_modes),
+		cmocka_unit_test(test_pic_state),
+		cmocka_unit_test(test_msi),
+		cmocka_unit_test(test_hub),
 	};
 	return cmocka_run_group_tests_name("irq", tests, NULL, NULL);
 }

@@ -74,11 +74,22 @@ static void board_init(struct board *b)
 	fake_init(&b->fake);
 	lapic_bus_init(&b->bus);
 	memory_init(&b->mem, -1, b->ram, sizeof(b->ram));
-	assert_int_equal(memory_add_range(&b->mem, &(struct memory_range){ .bytes = 4096, .read_hva = b->ram, .write_hva = b->ram }), LODGE_OK);
+	assert_int_equal(
+		memory_add_range(&b->mem, &(struct memory_range){ .bytes = 4096, .read_hva = b->ram, .write_hva = b->ram }),
+		LODGE_OK);
 	for (unsigned i = 0; i < CPUS; i++) {
-		struct lapic_config c = { .id = i, .bsp = i == 0, .x2apic = true, .tsc_deadline = true, .timers = &b->fake.service,
-					  .request = request, .eoi = eoi, .extint_ack = i ? NULL : extint_ack, .tsc_to_ns = tsc_to_ns,
-					  .ctx = b, .pv_eoi_msr = &b->pv_eoi_msr, .mem = &b->mem };
+		struct lapic_config c = { .id = i,
+					  .bsp = i == 0,
+					  .x2apic = true,
+					  .tsc_deadline = true,
+					  .timers = &b->fake.service,
+					  .request = request,
+					  .eoi = eoi,
+					  .extint_ack = i ? NULL : extint_ack,
+					  .tsc_to_ns = tsc_to_ns,
+					  .ctx = b,
+					  .pv_eoi_msr = &b->pv_eoi_msr,
+					  .mem = &b->mem };
 
 		lapic_init(&b->lapic[i], &c);
 		assert_int_equal(lapic_bus_add(&b->bus, &b->lapic[i]), LODGE_OK);

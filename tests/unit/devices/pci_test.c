@@ -60,7 +60,9 @@ static void cf9_write(void *ctx, uint8_t value) { (void)ctx; board.cf9 = value; 
 
 static void add_devices(void)
 {
-	const struct pci_ids ids = { .vendor = 0x1af4, .device = 0x1042, .subsystem_vendor = 0x1af4, .subsystem = 2, .class_device = 0x0100 };
+	const struct pci_ids ids = {
+		.vendor = 0x1af4, .device = 0x1042, .subsystem_vendor = 0x1af4, .subsystem = 2, .class_device = 0x0100
+	};
 	const struct msi_sink sink = { msi_sent, NULL };
 
 	board.io = (struct bus_region){ .ops = &bar_ops };
@@ -83,7 +85,9 @@ static void add_devices(void)
 
 static int setup(void **state)
 {
-	struct pci_bus_config pc = { .port_bus = &board.ports, .mmio_bus = &board.mmio, .cf9_read = cf9_read, .cf9_write = cf9_write };
+	struct pci_bus_config pc = {
+		.port_bus = &board.ports, .mmio_bus = &board.mmio, .cf9_read = cf9_read, .cf9_write = cf9_write
+	};
 	struct ich9_lpc_config lc = { .pmbase = 0x600, .pmbase_changed = pmbase_changed, .mmio_bus = &board.mmio };
 
 	(void)state;

@@ -44,8 +44,11 @@ static int setup(void **state)
 	memset(&board, 0, sizeof(board));
 	fake_init(&board.fake);
 	bus_init(&board.bus);
-	i8042_init(&board.kbc, &(struct i8042_config){ .keyboard_irq = fake_line(&board.fake, 1), .mouse_irq = fake_line(&board.fake, 12),
-						       .events = fake_events(&board.fake), .a20_set = a20_set, .ctx = &board });
+	i8042_init(&board.kbc, &(struct i8042_config){ .keyboard_irq = fake_line(&board.fake, 1),
+						       .mouse_irq = fake_line(&board.fake, 12),
+						       .events = fake_events(&board.fake),
+						       .a20_set = a20_set,
+						       .ctx = &board });
 	system_ports_init(&board.ports, &(struct system_ports_config){ .set_gate2 = set_gate2, .out2 = out2, .pit = &board,
 								       .a20_set = a20_set, .ctx = &board,
 								       .events = fake_events(&board.fake),

@@ -29,7 +29,9 @@ static void legacy_changed(void *ctx, bool on) { ((struct board *)ctx)->legacy =
 /* Pins: 0 PIT, 1..3 HPET's GSIs 20..22, 4 and 5 legacy, 6 SCI. */
 static int setup(void **state)
 {
-	struct hpet_config hc = { .base = 0xfed00000, .timers = &board.fake.service, .legacy_changed = legacy_changed, .ctx = &board };
+	struct hpet_config hc = {
+		.base = 0xfed00000, .timers = &board.fake.service, .legacy_changed = legacy_changed, .ctx = &board
+	};
 
 	memset(&board, 0, sizeof(board));
 	fake_init(&board.fake);
@@ -58,7 +60,8 @@ static void test_clock_math(void **state)
 	for (unsigned i = 0; i < 100000; i++) {
 		uint64_t ticks = fake_random(&seed) >> 12;
 
-		assert_true(ticks_from_ns(ns_from_ticks(ticks % (UINT64_C(1) << 40), I8254_HZ), I8254_HZ) == ticks % (UINT64_C(1) << 40));
+		assert_true(ticks_from_ns(ns_from_ticks(ticks % (UINT64_C(1) << 40), I8254_HZ), I8254_HZ) ==
+			    ticks % (UINT64_C(1) << 40));
 	}
 	assert_true(ns_from_ticks(UINT64_MAX, 1) == UINT64_MAX);
 	assert_true(ticks_from_ns(UINT64_C(3600) * NS_PER_SECOND, ACPI_PM_HZ) == UINT64_C(3600) * ACPI_PM_HZ);
