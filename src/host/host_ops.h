@@ -24,7 +24,7 @@ void host_free_sparse(void *p, size_t bytes);
 uint64_t host_clock_ns(void);
 uint64_t host_wallclock_ns(void);
 
-/* Host time-stamp counter frequency in kHz (measured once by the caller at start), 0 if unusable. */
+/* Host time-stamp counter frequency in kHz, 0 if unusable. The first call measures (tens of milliseconds), later ones give the same. */
 uint64_t host_tsc_khz(void);
 
 /* Nanoseconds that the calling thread was runnable but waited for a CPU; for steal time. 0 if unknown. */

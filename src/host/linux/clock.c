@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Clocks, the time-stamp counter's frequency, run-queue waits and randomness. */
-#include <cpuid.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <sys/random.h>
 #include <time.h>
@@ -77,7 +77,7 @@ static void sleep_ns(uint64_t ns)
  * guest's clock may drift. Two windows in a row must agree, else the counter
  * does not run steadily (or the host was too busy: the next windows tell).
  */
-uint64_t host_tsc_khz(void)
+static uint64_t tsc_khz_measure(void)
 {
 	struct tsc_sample start = tsc_sample(), last = start;
 	uint64_t previous = 0;
@@ -97,6 +97,23 @@ uint64_t host_tsc_khz(void)
 		last = now;
 	}
 	return 0;
+}
+
+/* A property of the host, found once: every vcpu must scale by the same number. */
+static struct {
+	pthread_once_t once;
+	uint64_t khz;
+} tsc_state = { .once = PTHREAD_ONCE_INIT };
+
+static void tsc_khz_find(void)
+{
+	tsc_state.khz = tsc_khz_measure();
+}
+
+uint64_t host_tsc_khz(void)
+{
+	pthread_once(&tsc_state.once, tsc_khz_find);
+	return tsc_state.khz;
 }
 
 /* The scheduler's record: time on CPU, time waiting for one, time slices. */
