@@ -12,7 +12,7 @@
 #include "cpu/x86/mmu.h"
 
 /* Size of the decoded-instruction cache behind cpu->interp_cache; self-validating, never needs a flush. */
-#define INTERP_CACHE_BITS 11
+#define INTERP_CACHE_BITS 12
 #define INTERP_CACHE_BYTES ((size_t)160 << INTERP_CACHE_BITS)
 
 enum x86_step {
