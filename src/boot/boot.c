@@ -68,16 +68,18 @@ enum lodge_err boot_sniff(const struct boot_file *kernel, enum boot_kind *kind, 
 		else if (elf.is_64)
 			*kind = BOOT_VMLINUX;
 		else
-			return error_set(err, LODGE_ERR_FORMAT,
-					 "%s: a 32-bit ELF file with neither a PVH note nor a multiboot header; Lodge cannot know how to enter it",
-					 kernel->name);
+			return error_set(
+				err, LODGE_ERR_FORMAT,
+				"%s: a 32-bit ELF file with neither a PVH note nor a multiboot header; Lodge cannot know how to enter it",
+				kernel->name);
 		return LODGE_OK;
 	}
 	if (bzimage_is(kernel)) {
 		*kind = BOOT_BZIMAGE;
 		return LODGE_OK;
 	}
-	return error_set(err, LODGE_ERR_FORMAT, "%s: not a kernel that Lodge can boot (it knows bzImage, ELF with a PVH note, vmlinux and multiboot)",
+	return error_set(err, LODGE_ERR_FORMAT,
+			 "%s: not a kernel that Lodge can boot (it knows bzImage, ELF with a PVH note, vmlinux and multiboot)",
 			 kernel->name);
 }
 
@@ -142,7 +144,8 @@ enum lodge_err boot_write_cpu_tables(struct guest_memory *mem, enum boot_cpu_mod
 	return rc;
 }
 
-enum lodge_err boot_place_initrd(const struct boot_source *src, uint64_t floor, uint64_t ceiling, uint64_t *addr, struct lodge_error *err)
+enum lodge_err boot_place_initrd(const struct boot_source *src, uint64_t floor, uint64_t ceiling, uint64_t *addr,
+				 struct lodge_error *err)
 {
 	uint64_t top = MIN(ceiling, src->ram_low_end), bytes = src->initrd.bytes;
 
@@ -151,12 +154,15 @@ enum lodge_err boot_place_initrd(const struct boot_source *src, uint64_t floor, 
 		return LODGE_OK;
 	floor = align_up(MAX(floor, BOOT_KERNEL_MIN), MEMORY_PAGE_BYTES);
 	if (bytes > top || align_down(top - bytes, MEMORY_PAGE_BYTES) < floor)
-		return error_set(err, LODGE_ERR_RANGE,
-				 "%s: the initrd (%llu KiB) does not fit guest memory above the kernel (%llu KiB are free); give the guest more with -m",
-				 src->initrd.name, (unsigned long long)(bytes >> 10), (unsigned long long)(top > floor ? (top - floor) >> 10 : 0));
+		return error_set(
+			err, LODGE_ERR_RANGE,
+			"%s: the initrd (%llu KiB) does not fit guest memory above the kernel (%llu KiB are free); give the guest more with -m",
+			src->initrd.name, (unsigned long long)(bytes >> 10),
+			(unsigned long long)(top > floor ? (top - floor) >> 10 : 0));
 	*addr = align_down(top - bytes, MEMORY_PAGE_BYTES);
 	if (guest_write(src->mem, gpa(*addr), src->initrd.data, bytes) != LODGE_OK)
-		return error_set(err, LODGE_ERR_RANGE, "%s: the initrd does not fit guest memory; give the guest more with -m", src->initrd.name);
+		return error_set(err, LODGE_ERR_RANGE, "%s: the initrd does not fit guest memory; give the guest more with -m",
+				 src->initrd.name);
 	return LODGE_OK;
 }
 
@@ -167,7 +173,8 @@ enum lodge_err boot_write_cmdline(const struct boot_source *src, uint64_t max, u
 	max = MIN(max, BOOT_CMDLINE_MAX - 1);
 	*len = boot_text_len(src->cmdline, max + 1);
 	if (*len > max)
-		return error_set(err, LODGE_ERR_ARG, "the kernel command line is too long: this kernel takes at most %llu characters",
+		return error_set(err, LODGE_ERR_ARG,
+				 "the kernel command line is too long: this kernel takes at most %llu characters",
 				 (unsigned long long)max);
 	if (guest_write(src->mem, gpa(BOOT_CMDLINE), src->cmdline ? src->cmdline : "", *len) != LODGE_OK ||
 	    guest_write(src->mem, gpa(BOOT_CMDLINE + *len), &nul, 1) != LODGE_OK)

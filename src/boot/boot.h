@@ -77,7 +77,8 @@ enum lodge_err boot_load(const struct boot_source *src, struct boot_entry *out, 
 enum lodge_err boot_load_bzimage(const struct boot_source *src, struct boot_entry *out, struct lodge_error *err) LODGE_MUST_CHECK;
 enum lodge_err boot_load_vmlinux(const struct boot_source *src, struct boot_entry *out, struct lodge_error *err) LODGE_MUST_CHECK;
 enum lodge_err boot_load_pvh(const struct boot_source *src, struct boot_entry *out, struct lodge_error *err) LODGE_MUST_CHECK;
-enum lodge_err boot_load_multiboot1(const struct boot_source *src, struct boot_entry *out, struct lodge_error *err) LODGE_MUST_CHECK;
+enum lodge_err boot_load_multiboot1(const struct boot_source *src, struct boot_entry *out,
+				    struct lodge_error *err) LODGE_MUST_CHECK;
 
 /* Flat 32-bit and 64-bit segments (0x10 code, 0x18 data, 0x20 TSS) and, for long mode, 4 GiB of identity mapping. */
 #define BOOT_SEL_CODE 0x10
@@ -91,7 +92,8 @@ enum lodge_err boot_place_initrd(const struct boot_source *src, uint64_t floor, 
 				 struct lodge_error *err) LODGE_MUST_CHECK;
 
 /* Write the command line to BOOT_CMDLINE; @max is the kernel's limit without terminator. */
-enum lodge_err boot_write_cmdline(const struct boot_source *src, uint64_t max, uint64_t *len, struct lodge_error *err) LODGE_MUST_CHECK;
+enum lodge_err boot_write_cmdline(const struct boot_source *src, uint64_t max, uint64_t *len,
+				  struct lodge_error *err) LODGE_MUST_CHECK;
 
 size_t boot_text_len(const char *text, size_t max);
 

@@ -53,9 +53,11 @@ enum lodge_err bzimage_parse(const struct boot_file *file, struct bzimage_header
 	setup_sects = d[LINUX_HDR_SETUP_SECTS] ? d[LINUX_HDR_SETUP_SECTS] : 4;
 	out->payload_offset = (setup_sects + 1) * 512u;
 	if (out->version < 0x200 || !(d[LINUX_HDR_LOADFLAGS] & LOADED_HIGH))
-		return error_set(err, LODGE_ERR_FORMAT, "%s: a zImage, which loads below 640 KiB; Lodge boots bzImage kernels (since 1996)", file->name);
+		return error_set(err, LODGE_ERR_FORMAT,
+				 "%s: a zImage, which loads below 640 KiB; Lodge boots bzImage kernels (since 1996)", file->name);
 	if (out->payload_offset >= file->bytes)
-		return error_set(err, LODGE_ERR_FORMAT, "%s: the file ends before the kernel begins; it is truncated", file->name);
+		return error_set(err, LODGE_ERR_FORMAT, "%s: the file ends before the kernel begins; it is truncated",
+				 file->name);
 	out->payload_bytes = file->bytes - out->payload_offset;
 	out->header_end = LINUX_HDR_MAGIC + d[LINUX_HDR_JUMP + 1];
 	if (out->header_end > LINUX_HDR_END_MAX)
@@ -64,10 +66,11 @@ enum lodge_err bzimage_parse(const struct boot_file *file, struct bzimage_header
 	if (out->header_end <= LINUX_HDR_CODE32_START)
 		return error_set(err, LODGE_ERR_FORMAT, "%s: the setup header is too short; the file is damaged", file->name);
 	if (out->relocatable && !is_pow2(out->alignment))
-		return error_set(err, LODGE_ERR_FORMAT, "%s: the setup header asks for alignment 0x%llx; the file is damaged", file->name,
-				 (unsigned long long)out->alignment);
+		return error_set(err, LODGE_ERR_FORMAT, "%s: the setup header asks for alignment 0x%llx; the file is damaged",
+				 file->name, (unsigned long long)out->alignment);
 	if (out->has_entry64 && out->payload_bytes <= ENTRY64_OFFSET)
-		return error_set(err, LODGE_ERR_FORMAT, "%s: the file ends before the kernel's entry; it is truncated", file->name);
+		return error_set(err, LODGE_ERR_FORMAT, "%s: the file ends before the kernel's entry; it is truncated",
+				 file->name);
 	return LODGE_OK;
 }
 
@@ -83,8 +86,10 @@ enum lodge_err bzimage_place(const struct boot_file *file, const struct bzimage_
 	if (!h->relocatable && h->pref_address > at)
 		need = MAX(need, h->init_size + MIN(h->pref_address - at, ram_end));
 	if (!range_fits(at, need, ram_end))
-		return error_set(err, LODGE_ERR_RANGE, "%s: the kernel needs %llu KiB at 0x%llx but guest memory ends at 0x%llx; give the guest more with -m",
-				 file->name, (unsigned long long)(need >> 10), (unsigned long long)at, (unsigned long long)ram_end);
+		return error_set(
+			err, LODGE_ERR_RANGE,
+			"%s: the kernel needs %llu KiB at 0x%llx but guest memory ends at 0x%llx; give the guest more with -m",
+			file->name, (unsigned long long)(need >> 10), (unsigned long long)at, (unsigned long long)ram_end);
 	*load = at;
 	return LODGE_OK;
 }
@@ -140,7 +145,8 @@ enum lodge_err boot_load_bzimage(const struct boot_source *src, struct boot_entr
 	if (rc != LODGE_OK)
 		return rc;
 	if (guest_write(src->mem, gpa(load), src->kernel.data + h.payload_offset, h.payload_bytes) != LODGE_OK)
-		return error_set(err, LODGE_ERR_RANGE, "%s: the kernel does not fit guest memory; give the guest more with -m", src->kernel.name);
+		return error_set(err, LODGE_ERR_RANGE, "%s: the kernel does not fit guest memory; give the guest more with -m",
+				 src->kernel.name);
 
 	memcpy(page + LINUX_HDR_SETUP_SECTS, src->kernel.data + LINUX_HDR_SETUP_SECTS, h.header_end - LINUX_HDR_SETUP_SECTS);
 	zero_page_fill(page, src, initrd);
@@ -164,7 +170,8 @@ enum lodge_err boot_load_vmlinux(const struct boot_source *src, struct boot_entr
 	if (rc == LODGE_OK)
 		rc = elf_load(&elf, src, &end, err);
 	if (rc == LODGE_OK && (elf.entry < BOOT_KERNEL_MIN || elf.entry >= end))
-		rc = error_set(err, LODGE_ERR_FORMAT, "%s: the ELF entry 0x%llx lies outside the loaded kernel; it needs a PVH note or a bzImage",
+		rc = error_set(err, LODGE_ERR_FORMAT,
+			       "%s: the ELF entry 0x%llx lies outside the loaded kernel; it needs a PVH note or a bzImage",
 			       src->kernel.name, (unsigned long long)elf.entry);
 	if (rc == LODGE_OK)
 		rc = boot_write_cmdline(src, BOOT_CMDLINE_MAX - 1, &cmdline_len, err);

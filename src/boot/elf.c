@@ -33,7 +33,8 @@ enum lodge_err elf_open(const struct boot_file *file, struct elf_file *out, stru
 		return error_set(err, LODGE_ERR_FORMAT, "%s: damaged ELF header", file->name);
 	machine = get_le16(d + 18);
 	if (machine != EM_386 && machine != EM_X86_64)
-		return error_set(err, LODGE_ERR_FORMAT, "%s: an ELF file for another CPU (machine %u); Lodge runs x86", file->name, machine);
+		return error_set(err, LODGE_ERR_FORMAT, "%s: an ELF file for another CPU (machine %u); Lodge runs x86",
+				 file->name, machine);
 	*out = (struct elf_file){
 		.file = file,
 		.is_64 = is_64,
@@ -44,9 +45,11 @@ enum lodge_err elf_open(const struct boot_file *file, struct elf_file *out, stru
 	};
 	phdr_bytes = is_64 ? PHDR64_BYTES : PHDR32_BYTES;
 	if (!out->phnum)
-		return error_set(err, LODGE_ERR_FORMAT, "%s: an ELF file without program headers; is it an object file?", file->name);
+		return error_set(err, LODGE_ERR_FORMAT, "%s: an ELF file without program headers; is it an object file?",
+				 file->name);
 	if (out->phentsize < phdr_bytes || !range_fits(out->phoff, (uint64_t)out->phentsize * out->phnum, file->bytes))
-		return error_set(err, LODGE_ERR_FORMAT, "%s: ELF program headers lie outside the file; it is truncated or damaged", file->name);
+		return error_set(err, LODGE_ERR_FORMAT,
+				 "%s: ELF program headers lie outside the file; it is truncated or damaged", file->name);
 	return LODGE_OK;
 }
 
@@ -103,18 +106,20 @@ bool elf_pvh_entry(const struct elf_file *elf, uint32_t *entry)
 	return false;
 }
 
-static enum lodge_err segment_load(const struct elf_file *elf, uint32_t index, const struct elf_phdr *ph, const struct boot_source *src,
-				   struct lodge_error *err)
+static enum lodge_err segment_load(const struct elf_file *elf, uint32_t index, const struct elf_phdr *ph,
+				   const struct boot_source *src, struct lodge_error *err)
 {
 	if (ph->filesz > ph->memsz)
-		return error_set(err, LODGE_ERR_FORMAT, "%s: ELF segment %u is larger in the file than in memory", elf->file->name, index);
+		return error_set(err, LODGE_ERR_FORMAT, "%s: ELF segment %u is larger in the file than in memory",
+				 elf->file->name, index);
 	if (ph->paddr < BOOT_KERNEL_MIN)
 		return error_set(err, LODGE_ERR_FORMAT, "%s: ELF segment %u wants address 0x%llx; kernels load at 1 MiB or above",
 				 elf->file->name, index, (unsigned long long)ph->paddr);
 	if (!range_fits(ph->paddr, ph->memsz, src->ram_low_end))
-		return error_set(err, LODGE_ERR_RANGE,
-				 "%s: ELF segment %u wants 0x%llx bytes at 0x%llx, which is outside guest memory; give the guest more with -m",
-				 elf->file->name, index, (unsigned long long)ph->memsz, (unsigned long long)ph->paddr);
+		return error_set(
+			err, LODGE_ERR_RANGE,
+			"%s: ELF segment %u wants 0x%llx bytes at 0x%llx, which is outside guest memory; give the guest more with -m",
+			elf->file->name, index, (unsigned long long)ph->memsz, (unsigned long long)ph->paddr);
 	if (guest_write(src->mem, gpa(ph->paddr), elf->file->data + ph->offset, ph->filesz) != LODGE_OK ||
 	    guest_fill(src->mem, gpa(ph->paddr + ph->filesz), 0, ph->memsz - ph->filesz) != LODGE_OK)
 		return error_set(err, LODGE_ERR_RANGE, "%s: ELF segment %u does not fit guest memory", elf->file->name, index);

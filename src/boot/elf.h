@@ -26,12 +26,14 @@ bool elf_is(const struct boot_file *file);
 enum lodge_err elf_open(const struct boot_file *file, struct elf_file *out, struct lodge_error *err) LODGE_MUST_CHECK;
 
 /* Program header @index (< phnum), with offset + filesz checked against the file. */
-enum lodge_err elf_phdr(const struct elf_file *elf, uint32_t index, struct elf_phdr *out, struct lodge_error *err) LODGE_MUST_CHECK;
+enum lodge_err elf_phdr(const struct elf_file *elf, uint32_t index, struct elf_phdr *out,
+			struct lodge_error *err) LODGE_MUST_CHECK;
 
 /* The value of Xen's note PHYS32_ENTRY (PVH); false when there is none or the notes are damaged. */
 bool elf_pvh_entry(const struct elf_file *elf, uint32_t *entry);
 
 /* Load every PT_LOAD segment at its physical address; *end is the first byte above all of them. */
-enum lodge_err elf_load(const struct elf_file *elf, const struct boot_source *src, uint64_t *end, struct lodge_error *err) LODGE_MUST_CHECK;
+enum lodge_err elf_load(const struct elf_file *elf, const struct boot_source *src, uint64_t *end,
+			struct lodge_error *err) LODGE_MUST_CHECK;
 
 #endif

@@ -68,7 +68,8 @@ enum lodge_err boot_load_pvh(const struct boot_source *src, struct boot_entry *o
 	if (rc == LODGE_OK)
 		rc = elf_load(&elf, src, &end, err);
 	if (rc == LODGE_OK && (entry < BOOT_KERNEL_MIN || entry >= end))
-		rc = error_set(err, LODGE_ERR_FORMAT, "%s: the PVH entry 0x%x lies outside the loaded kernel", src->kernel.name, entry);
+		rc = error_set(err, LODGE_ERR_FORMAT, "%s: the PVH entry 0x%x lies outside the loaded kernel", src->kernel.name,
+			       entry);
 	if (rc == LODGE_OK)
 		rc = boot_write_cmdline(src, BOOT_CMDLINE_MAX - 1, &cmdline_len, err);
 	if (rc == LODGE_OK)

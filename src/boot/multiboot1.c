@@ -67,7 +67,8 @@ bool multiboot1_find(const struct boot_file *file, struct multiboot1_header *out
 }
 
 /* The header itself says where the file goes: its own address fixes the file offset of load_addr. */
-static enum lodge_err kludge_load(const struct boot_source *src, const struct multiboot1_header *h, uint64_t *end, struct lodge_error *err)
+static enum lodge_err kludge_load(const struct boot_source *src, const struct multiboot1_header *h, uint64_t *end,
+				  struct lodge_error *err)
 {
 	const char *name = src->kernel.name;
 	uint64_t before, offset, bytes, total;
@@ -79,14 +80,16 @@ static enum lodge_err kludge_load(const struct boot_source *src, const struct mu
 	bytes = src->kernel.bytes - offset;
 	if (h->load_end_addr) {
 		if (h->load_end_addr < h->load_addr || h->load_end_addr - h->load_addr > bytes)
-			return error_set(err, LODGE_ERR_FORMAT, "%s: the multiboot header asks for more than the file holds; it is truncated", name);
+			return error_set(err, LODGE_ERR_FORMAT,
+					 "%s: the multiboot header asks for more than the file holds; it is truncated", name);
 		bytes = h->load_end_addr - h->load_addr;
 	}
 	total = h->bss_end_addr > h->load_addr ? MAX(bytes, (uint64_t)h->bss_end_addr - h->load_addr) : bytes;
 	if (h->load_addr < BOOT_KERNEL_MIN || !range_fits(h->load_addr, total, src->ram_low_end))
-		return error_set(err, LODGE_ERR_RANGE,
-				 "%s: the kernel wants %llu KiB at 0x%x, which is not between 1 MiB and the end of guest memory; give the guest more with -m",
-				 name, (unsigned long long)(total >> 10), h->load_addr);
+		return error_set(
+			err, LODGE_ERR_RANGE,
+			"%s: the kernel wants %llu KiB at 0x%x, which is not between 1 MiB and the end of guest memory; give the guest more with -m",
+			name, (unsigned long long)(total >> 10), h->load_addr);
 	if (guest_write(src->mem, gpa(h->load_addr), src->kernel.data + offset, bytes) != LODGE_OK ||
 	    guest_fill(src->mem, gpa(h->load_addr + bytes), 0, total - bytes) != LODGE_OK)
 		return error_set(err, LODGE_ERR_RANGE, "%s: the kernel does not fit guest memory", name);
@@ -112,7 +115,8 @@ static void info_fill(struct mb_place_wire *p, const struct boot_source *src, ui
 
 	*p = (struct mb_place_wire){ 0 };
 	memcpy(p->loader_name, "lodge", 6);
-	memcpy(p->module_name, src->initrd.name ? src->initrd.name : "", boot_text_len(src->initrd.name, sizeof(p->module_name) - 1));
+	memcpy(p->module_name, src->initrd.name ? src->initrd.name : "",
+	       boot_text_len(src->initrd.name, sizeof(p->module_name) - 1));
 	p->info.flags = le32(INFO_MEMORY | INFO_CMDLINE | INFO_MMAP | INFO_LOADER_NAME | INFO_MODS);
 	p->info.mem_lower = le32((uint32_t)(BOOT_EBDA >> 10));
 	p->info.mem_upper = le32((uint32_t)((src->ram_low_end - MIN(src->ram_low_end, BOOT_KERNEL_MIN)) >> 10));
@@ -145,8 +149,9 @@ enum lodge_err boot_load_multiboot1(const struct boot_source *src, struct boot_e
 	if (!multiboot1_find(&src->kernel, &h))
 		return error_set(err, LODGE_ERR_FORMAT, "%s: no multiboot header", src->kernel.name);
 	if (h.flags & HEADER_MUST_KNOW)
-		return error_set(err, LODGE_ERR_UNSUPPORTED, "%s: the multiboot header demands features 0x%x that Lodge does not have",
-				 src->kernel.name, h.flags & HEADER_MUST_KNOW);
+		return error_set(err, LODGE_ERR_UNSUPPORTED,
+				 "%s: the multiboot header demands features 0x%x that Lodge does not have", src->kernel.name,
+				 h.flags & HEADER_MUST_KNOW);
 	if (h.flags & MULTIBOOT1_AOUT_KLUDGE) {
 		entry = h.entry_addr;
 		rc = kludge_load(src, &h, &end, err);

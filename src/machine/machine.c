@@ -8,9 +8,11 @@
 static enum lodge_err config_check(const struct machine_config *c, struct lodge_error *err)
 {
 	if (c->vcpus < 1 || c->vcpus > MACHINE_VCPUS_MAX)
-		return error_set(err, LODGE_ERR_ARG, "%u vcpus are not possible; a machine has 1 to %d", c->vcpus, MACHINE_VCPUS_MAX);
+		return error_set(err, LODGE_ERR_ARG, "%u vcpus are not possible; a machine has 1 to %d", c->vcpus,
+				 MACHINE_VCPUS_MAX);
 	if (c->boot == MACHINE_BOOT_DIRECT && !c->kernel.bytes)
-		return error_set(err, LODGE_ERR_ARG, "%s: the kernel file is empty", c->kernel.name ? c->kernel.name : "no kernel given");
+		return error_set(err, LODGE_ERR_ARG, "%s: the kernel file is empty",
+				 c->kernel.name ? c->kernel.name : "no kernel given");
 	if (!c->mem || !c->model || !c->timers || !c->vcpu_request)
 		return error_set(err, LODGE_ERR_INTERNAL, "the machine's configuration is incomplete");
 	return LODGE_OK;
@@ -26,8 +28,8 @@ enum lodge_err machine_apply_shadow(struct machine *m)
 	q35_host_pam(&m->host_bridge, pam);
 	for (unsigned i = 0; i < Q35_PAM_SEGMENTS; i++)
 		for (uint32_t at = pam[i].base; at < pam[i].base + pam[i].bytes; at += 0x4000)
-			bits[(at - MACHINE_SHADOW_BASE) / 0x4000] =
-				(uint8_t)((pam[i].read_ram ? MACHINE_SHADOW_READ : 0) | (pam[i].write_ram ? MACHINE_SHADOW_WRITE : 0));
+			bits[(at - MACHINE_SHADOW_BASE) / 0x4000] = (uint8_t)((pam[i].read_ram ? MACHINE_SHADOW_READ : 0) |
+									      (pam[i].write_ram ? MACHINE_SHADOW_WRITE : 0));
 	rc = machine_memory_set_shadow(&m->memory, bits, &changed);
 	if (rc == LODGE_OK && changed && m->config.memory_changed)
 		m->config.memory_changed(m->config.ctx);
@@ -44,7 +46,8 @@ static enum lodge_err memory_create(struct machine *m, struct lodge_error *err)
 	if (rc != LODGE_OK)
 		return rc;
 	memset(bits, m->config.boot == MACHINE_BOOT_DIRECT ? MACHINE_SHADOW_READ | MACHINE_SHADOW_WRITE : 0, sizeof(bits));
-	if (machine_memory_add_shadow(&m->memory, &m->mmio) != LODGE_OK || machine_memory_set_shadow(&m->memory, bits, &changed) != LODGE_OK)
+	if (machine_memory_add_shadow(&m->memory, &m->mmio) != LODGE_OK ||
+	    machine_memory_set_shadow(&m->memory, bits, &changed) != LODGE_OK)
 		return error_set(err, LODGE_ERR_INTERNAL, "the guest memory map cannot be built");
 	return LODGE_OK;
 }

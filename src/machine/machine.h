@@ -64,7 +64,8 @@ struct machine_config {
 
 struct machine;
 
-enum lodge_err machine_create(const struct machine_config *config, struct machine **out, struct lodge_error *err) LODGE_MUST_CHECK;
+enum lodge_err machine_create(const struct machine_config *config, struct machine **out,
+			      struct lodge_error *err) LODGE_MUST_CHECK;
 void machine_destroy(struct machine *m);
 
 /* Power-on or reset: every device to its reset state, boot images loaded again. Vcpus must be stopped. */

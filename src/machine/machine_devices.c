@@ -132,8 +132,9 @@ static enum lodge_err create_irq_controllers(struct machine *m)
 
 	i8259_init(&m->pic, &(struct i8259_config){ .output = { .set = pic_output, .ctx = m } });
 	ioapic_init(&m->ioapic, &(struct ioapic_config){ .base = MACHINE_IOAPIC, .sink = sink });
-	irq_hub_init(&m->hub, &(struct irq_hub_config){
-				      .pic_set = i8259_set_pin, .pic = &m->pic, .ioapic_set = ioapic_set_pin, .ioapic = &m->ioapic });
+	irq_hub_init(&m->hub,
+		     &(struct irq_hub_config){
+			     .pic_set = i8259_set_pin, .pic = &m->pic, .ioapic_set = ioapic_set_pin, .ioapic = &m->ioapic });
 	msi_init(&m->msi, &sink);
 	if (rc == LODGE_OK)
 		rc = add_regions(&m->ports, m->pic.ports, ARRAY_LEN(m->pic.ports));
@@ -154,7 +155,9 @@ static void hpet_legacy_changed(void *ctx, bool on)
 
 static enum lodge_err create_hpet(struct machine *m)
 {
-	struct hpet_config c = { .base = MACHINE_HPET, .timers = m->config.timers, .legacy_changed = hpet_legacy_changed, .ctx = m };
+	struct hpet_config c = {
+		.base = MACHINE_HPET, .timers = m->config.timers, .legacy_changed = hpet_legacy_changed, .ctx = m
+	};
 
 	if (!m->config.hpet)
 		return LODGE_OK;
@@ -214,7 +217,9 @@ static void pmbase_changed(void *ctx, uint16_t base)
 
 static enum lodge_err create_lpc(struct machine *m, bool direct)
 {
-	struct ich9_lpc_config c = { .pmbase = direct ? MACHINE_PMBASE : 0, .pmbase_changed = pmbase_changed, .ctx = m, .mmio_bus = &m->mmio };
+	struct ich9_lpc_config c = {
+		.pmbase = direct ? MACHINE_PMBASE : 0, .pmbase_changed = pmbase_changed, .ctx = m, .mmio_bus = &m->mmio
+	};
 
 	for (unsigned i = 0; i < PCI_PIRQS; i++)
 		c.ioapic[i] = irq_hub_line(&m->hub, MACHINE_PCI_GSI_BASE + i);
@@ -274,11 +279,13 @@ static enum lodge_err create_platform(struct machine *m)
 	const struct machine_events events = m->config.events;
 	enum lodge_err rc;
 
-	i8042_init(&m->kbc, &(struct i8042_config){
-				    .keyboard_irq = irq_hub_line(&m->hub, 1), .mouse_irq = irq_hub_line(&m->hub, 12), .events = events });
-	system_ports_init(&m->system_ports,
-			  &(struct system_ports_config){
-				  .set_gate2 = set_gate2, .out2 = out2, .pit = &m->pit, .events = events, .timers = m->config.timers });
+	i8042_init(&m->kbc, &(struct i8042_config){ .keyboard_irq = irq_hub_line(&m->hub, 1),
+						    .mouse_irq = irq_hub_line(&m->hub, 12),
+						    .events = events });
+	system_ports_init(
+		&m->system_ports,
+		&(struct system_ports_config){
+			.set_gate2 = set_gate2, .out2 = out2, .pit = &m->pit, .events = events, .timers = m->config.timers });
 	pvpanic_init(&m->pvpanic, &(struct pvpanic_config){ .events = events });
 	rc = add_regions(&m->ports, m->kbc.ports, ARRAY_LEN(m->kbc.ports));
 	if (rc == LODGE_OK)
@@ -296,9 +303,11 @@ static enum lodge_err create_debug_ports(struct machine *m, struct lodge_error *
 			return error_set(err, LODGE_ERR_INTERNAL, "port 402h is taken");
 	}
 	if (m->config.debug_exit) {
-		debug_exit_init(&m->debug_exit, &(struct debug_exit_config){ .port = m->config.debug_exit_port, .events = m->config.events });
+		debug_exit_init(&m->debug_exit,
+				&(struct debug_exit_config){ .port = m->config.debug_exit_port, .events = m->config.events });
 		if (bus_add(&m->ports, &m->debug_exit.port) != LODGE_OK)
-			return error_set(err, LODGE_ERR_ARG, "the debug exit port 0x%x collides with another device; choose another one",
+			return error_set(err, LODGE_ERR_ARG,
+					 "the debug exit port 0x%x collides with another device; choose another one",
 					 m->config.debug_exit_port);
 	}
 	return LODGE_OK;

@@ -101,7 +101,8 @@ static uint64_t env_read_outside(void *ctx, enum x86_outside what)
 	uint64_t r = 0;
 
 	if (what == X86_OUTSIDE_TSC)
-		return v->machine->config.read_tsc ? v->machine->config.read_tsc(v->machine->config.ctx, v->index) : __builtin_ia32_rdtsc();
+		return v->machine->config.read_tsc ? v->machine->config.read_tsc(v->machine->config.ctx, v->index)
+						   : __builtin_ia32_rdtsc();
 	host_random(&r, sizeof(r));
 	return r;
 }

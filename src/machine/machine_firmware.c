@@ -25,9 +25,11 @@ enum lodge_err machine_firmware_load(struct machine *m, struct lodge_error *err)
 	if (m->config.boot != MACHINE_BOOT_FIRMWARE)
 		return LODGE_OK;
 	if (code->bytes < FIRMWARE_MIN || code->bytes % MEMORY_PAGE_BYTES || code->bytes > MACHINE_ROM_MAX)
-		return error_set(err, LODGE_ERR_FORMAT, "%s: not a firmware image: it must have 64 KiB to 16 MiB, a multiple of 4 KiB", code->name);
+		return error_set(err, LODGE_ERR_FORMAT,
+				 "%s: not a firmware image: it must have 64 KiB to 16 MiB, a multiple of 4 KiB", code->name);
 	if (vars->bytes % FLASH_BLOCK_BYTES || vars->bytes > MACHINE_ROM_MAX - code->bytes)
-		return error_set(err, LODGE_ERR_FORMAT, "%s: not a variable store: it must have a multiple of 4 KiB, with the firmware at most 16 MiB",
+		return error_set(err, LODGE_ERR_FORMAT,
+				 "%s: not a variable store: it must have a multiple of 4 KiB, with the firmware at most 16 MiB",
 				 vars->name);
 	m->rom = blob_copy(code);
 	if (!m->rom)
@@ -204,7 +206,8 @@ static enum lodge_err add_kernel(struct machine *m, struct lodge_error *err)
 		return error_set(err, LODGE_ERR_ARG, "kernel or initrd is larger than 4 GiB, more than firmware can take");
 	setup = k->bytes > 0x1f1 ? (data[0x1f1] ? data[0x1f1] + 1u : 5u) * 512u : 0;
 	if (setup >= k->bytes)
-		return error_set(err, LODGE_ERR_FORMAT, "%s: not a Linux bzImage, or truncated; firmware can start nothing else", k->name);
+		return error_set(err, LODGE_ERR_FORMAT, "%s: not a Linux bzImage, or truncated; firmware can start nothing else",
+				 k->name);
 	cmdline_bytes = (uint32_t)boot_text_len(m->config.cmdline, BOOT_CMDLINE_MAX - 1) + 1;
 	rc = add_sized(f, FW_CFG_SETUP_SIZE, FW_CFG_SETUP_DATA, data, setup);
 	if (rc == LODGE_OK)
@@ -212,7 +215,8 @@ static enum lodge_err add_kernel(struct machine *m, struct lodge_error *err)
 	if (rc == LODGE_OK)
 		rc = add_sized(f, FW_CFG_INITRD_SIZE, FW_CFG_INITRD_DATA, initrd->data, (uint32_t)initrd->bytes);
 	if (rc == LODGE_OK)
-		rc = add_sized(f, FW_CFG_CMDLINE_SIZE, FW_CFG_CMDLINE_DATA, m->config.cmdline ? m->config.cmdline : "", cmdline_bytes);
+		rc = add_sized(f, FW_CFG_CMDLINE_SIZE, FW_CFG_CMDLINE_DATA, m->config.cmdline ? m->config.cmdline : "",
+			       cmdline_bytes);
 	return rc == LODGE_OK ? rc : error_set(err, LODGE_ERR_INTERNAL, "fw_cfg is full");
 }
 

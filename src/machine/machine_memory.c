@@ -17,7 +17,8 @@ enum lodge_err machine_memory_init(struct machine_memory *mm, struct guest_memor
 	uint64_t ram = mem->ram_bytes;
 
 	if (ram < MACHINE_RAM_MIN || ram > MEMORY_RAM_MAX || ram % MEMORY_PAGE_BYTES)
-		return error_set(err, LODGE_ERR_ARG, "guest memory of %llu KiB is not possible; it is 2 MiB to 64 GiB in pages of 4 KiB",
+		return error_set(err, LODGE_ERR_ARG,
+				 "guest memory of %llu KiB is not possible; it is 2 MiB to 64 GiB in pages of 4 KiB",
 				 (unsigned long long)(ram >> 10));
 	*mm = (struct machine_memory){ .mem = mem, .rom = rom, .rom_bytes = rom_bytes };
 	mm->low_bytes = MIN(ram, MACHINE_RAM_LOW_MAX);
@@ -53,16 +54,16 @@ static void list_add(struct range_list *l, struct memory_range r)
 	if (!r.bytes || l->n == MEMORY_RANGES_MAX)
 		return;
 	if (p && p->base + p->bytes == r.base && (p->ram_offset == UINT64_MAX) == (r.ram_offset == UINT64_MAX) &&
-	    (r.ram_offset == UINT64_MAX || p->ram_offset + p->bytes == r.ram_offset) && p->read_hva && p->read_hva + p->bytes == r.read_hva &&
-	    (p->write_hva ? p->write_hva + p->bytes == r.write_hva : !r.write_hva)) {
+	    (r.ram_offset == UINT64_MAX || p->ram_offset + p->bytes == r.ram_offset) && p->read_hva &&
+	    p->read_hva + p->bytes == r.read_hva && (p->write_hva ? p->write_hva + p->bytes == r.write_hva : !r.write_hva)) {
 		p->bytes += r.bytes;
 		return;
 	}
 	l->r[l->n++] = r;
 }
 
-static void list_add_ram(struct range_list *l, const struct machine_memory *mm, uint64_t base, uint64_t bytes, uint64_t ram_offset,
-			 bool writable)
+static void list_add_ram(struct range_list *l, const struct machine_memory *mm, uint64_t base, uint64_t bytes,
+			 uint64_t ram_offset, bool writable)
 {
 	uint8_t *hva = mm->mem->ram_hva + ram_offset;
 
@@ -130,6 +131,7 @@ static const struct bus_ops shadow_ops = { .access = shadow_access };
 
 enum lodge_err machine_memory_add_shadow(struct machine_memory *mm, struct bus *mmio)
 {
-	mm->shadow = (struct bus_region){ .base = MACHINE_SHADOW_BASE, .len = MACHINE_SHADOW_BYTES, .ops = &shadow_ops, .dev = mm };
+	mm->shadow =
+		(struct bus_region){ .base = MACHINE_SHADOW_BASE, .len = MACHINE_SHADOW_BYTES, .ops = &shadow_ops, .dev = mm };
 	return bus_add(mmio, &mm->shadow);
 }

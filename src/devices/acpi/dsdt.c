@@ -56,8 +56,8 @@ static void write_host_bridge_crs(struct byte_writer *w, const struct acpi_confi
 	aml_crs_close(w, crs);
 }
 
-static void write_isa_device(struct byte_writer *w, const char *name, const char id[7], unsigned uid, uint16_t port, uint8_t ports,
-			     unsigned irq)
+static void write_isa_device(struct byte_writer *w, const char *name, const char id[7], unsigned uid, uint16_t port,
+			     uint8_t ports, unsigned irq)
 {
 	uint32_t dev = aml_device(w, name);
 	struct aml_crs crs;

@@ -139,7 +139,9 @@ static const struct bus_ops fw_cfg_bus_ops = { .access = fw_cfg_access };
 void fw_cfg_init(struct fw_cfg *f, struct guest_memory *mem)
 {
 	*f = (struct fw_cfg){ .mem = mem, .next_file_key = FW_CFG_FILE_FIRST };
-	f->region = (struct bus_region){ .base = FW_CFG_PORT, .len = FW_CFG_PORTS, .ops = &fw_cfg_bus_ops, .dev = f, .lock = &f->lock };
+	f->region = (struct bus_region){
+		.base = FW_CFG_PORT, .len = FW_CFG_PORTS, .ops = &fw_cfg_bus_ops, .dev = f, .lock = &f->lock
+	};
 }
 
 void fw_cfg_reset(struct fw_cfg *f)
@@ -235,7 +237,8 @@ static const struct fw_cfg_item *file_after(const struct fw_cfg *f, const struct
 	for (unsigned i = 0; i < f->nitems; i++) {
 		const struct fw_cfg_item *item = &f->items[i];
 
-		if (item->is_file && (!prev || name_before(prev->name, item->name)) && (!best || name_before(item->name, best->name)))
+		if (item->is_file && (!prev || name_before(prev->name, item->name)) &&
+		    (!best || name_before(item->name, best->name)))
 			best = item;
 	}
 	return best;

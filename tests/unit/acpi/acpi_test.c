@@ -203,7 +203,8 @@ static void loader_script_gives_the_placed_image(void **state)
 			break;
 		case 3:
 			assert_true(get_le32(p + 64) + get_le32(p + 68) <= blob_bytes);
-			blob[get_le32(p + 60)] = (uint8_t)(blob[get_le32(p + 60)] - sum_bytes(blob + get_le32(p + 64), get_le32(p + 68)));
+			blob[get_le32(p + 60)] = (uint8_t)(blob[get_le32(p + 60)] -
+							   sum_bytes(blob + get_le32(p + 64), get_le32(p + 68)));
 			break;
 		default:
 			fail();
@@ -242,9 +243,11 @@ static void iasl_understands_the_dsdt(void **state)
 	write_file(path, dsdt, get_le32(dsdt + 4));
 	(void)snprintf(path, sizeof(path), "%s/facp.aml", dir);
 	write_file(path, fadt, get_le32(fadt + 4));
-	(void)snprintf(cmd, sizeof(cmd),
-		       "cd %s && iasl -d dsdt.aml >log 2>&1 && iasl -d facp.aml >>log 2>&1 && iasl -we dsdt.dsl >>log 2>&1 &&"
-		       " grep -q 'Device (COM1)' dsdt.dsl && grep -q 'Name (.*_S5' dsdt.dsl && ! grep -qi 'invalid\\|incorrect\\|0 Errors, [1-9]' log", dir);
+	(void)snprintf(
+		cmd, sizeof(cmd),
+		"cd %s && iasl -d dsdt.aml >log 2>&1 && iasl -d facp.aml >>log 2>&1 && iasl -we dsdt.dsl >>log 2>&1 &&"
+		" grep -q 'Device (COM1)' dsdt.dsl && grep -q 'Name (.*_S5' dsdt.dsl && ! grep -qi 'invalid\\|incorrect\\|0 Errors, [1-9]' log",
+		dir);
 	assert_int_equal(system(cmd), 0);
 	(void)snprintf(cmd, sizeof(cmd), "rm -rf %s", dir);
 	assert_int_equal(system(cmd), 0);
@@ -254,8 +257,8 @@ static void aml_encodes_names_and_numbers(void **state)
 {
 	uint8_t buf[64];
 	struct byte_writer w = { .buf = buf, .cap = sizeof(buf) };
-	static const uint8_t want[] = { '\\', 0x2e, '_', 'S', 'B', '_', 'P', 'C', 'I', '0', 0x00, 0x01, 0x0a, 0xff, 0x0b, 0x00, 0x01,
-					0x0c, 0x00, 0x00, 0x01, 0x00, 0x0c, 0x41, 0xd0, 0x0a, 0x08 };
+	static const uint8_t want[] = { '\\', 0x2e, '_',  'S',  'B',  '_',  'P',  'C',  'I',  '0',  0x00, 0x01, 0x0a, 0xff,
+					0x0b, 0x00, 0x01, 0x0c, 0x00, 0x00, 0x01, 0x00, 0x0c, 0x41, 0xd0, 0x0a, 0x08 };
 
 	(void)state;
 	aml_path(&w, "\\_SB.PCI0");

@@ -42,7 +42,9 @@ static inline int fixture_setup(void **state)
 	assert_int_equal(e820_add(&f->e820, 0x9fc00, 0x60400, E820_RESERVED), LODGE_OK);
 	assert_int_equal(e820_add(&f->e820, 0x100000, FIXTURE_RAM - 0x100000, E820_RAM), LODGE_OK);
 	memset(f->initrd, 0x5a, sizeof(f->initrd));
-	f->src = (struct boot_source){ .mem = &f->mem, .e820 = &f->e820, .ram_low_end = FIXTURE_RAM, .cmdline = "console=ttyS0", .rsdp = 0xe0000 };
+	f->src = (struct boot_source){
+		.mem = &f->mem, .e820 = &f->e820, .ram_low_end = FIXTURE_RAM, .cmdline = "console=ttyS0", .rsdp = 0xe0000
+	};
 	f->src.kernel = (struct boot_file){ f->file, sizeof(f->file), "kernel" };
 	f->src.initrd = (struct boot_file){ f->initrd, 5000, "initrd" };
 	*state = f;

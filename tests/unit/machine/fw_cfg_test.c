@@ -154,7 +154,8 @@ static void long_names_and_too_many_items_are_refused(void **state)
 	struct fixture *f = *state;
 	unsigned n = 0;
 
-	assert_int_equal(fw_cfg_add_file(&f->cfg, "etc/a-name-that-is-far-too-long-for-the-directory-of-fw-cfg", file_a, 1), LODGE_ERR_RANGE);
+	assert_int_equal(fw_cfg_add_file(&f->cfg, "etc/a-name-that-is-far-too-long-for-the-directory-of-fw-cfg", file_a, 1),
+			 LODGE_ERR_RANGE);
 	assert_int_equal(fw_cfg_add(&f->cfg, FW_CFG_NB_CPUS, file_a, 1), LODGE_ERR_RANGE);
 	while (n < 1000 && fw_cfg_add(&f->cfg, (uint16_t)(0x1000 + n), file_a, 1) == LODGE_OK)
 		n++;

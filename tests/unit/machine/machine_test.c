@@ -126,7 +126,9 @@ static struct board *board_new(uint64_t ram_bytes, unsigned vcpus, bool firmware
 	assert_non_null(b);
 	assert_ptr_not_equal(ram, MAP_FAILED);
 	memory_init(&b->mem, -1, ram, ram_bytes);
-	assert_int_equal(cpu_model_build(&b->model, CPU_V2, CPU_VENDOR_INTEL, CPU_SPEC_SOFT_ASSUMED, vcpus, 2000000, false, &b->err), LODGE_OK);
+	assert_int_equal(
+		cpu_model_build(&b->model, CPU_V2, CPU_VENDOR_INTEL, CPU_SPEC_SOFT_ASSUMED, vcpus, 2000000, false, &b->err),
+		LODGE_OK);
 	log_init(&b->log, NULL, NULL, LOG_ERROR);
 	make_kernel(b->kernel);
 	memset(b->firmware, 0xf4, sizeof(b->firmware));
@@ -135,11 +137,22 @@ static struct board *board_new(uint64_t ram_bytes, unsigned vcpus, bool firmware
 	memset(b->vars, 0xff, sizeof(b->vars));
 	b->timers = (struct timer_service){ fake_now, fake_arm, fake_disarm, b };
 	b->config = (struct machine_config){
-		.vcpus = vcpus, .mem = &b->mem, .model = &b->model, .boot = firmware ? MACHINE_BOOT_FIRMWARE : MACHINE_BOOT_DIRECT,
-		.kernel = { b->kernel, sizeof(b->kernel), "kernel" }, .cmdline = "quiet",
-		.hpet = true, .debug_exit = true, .debug_port_402 = true,
-		.timers = &b->timers, .events = { on_event, b }, .log = &b->log,
-		.vcpu_request = on_request, .memory_changed = on_map_change, .tsc_to_ns = tsc_to_ns, .ctx = b,
+		.vcpus = vcpus,
+		.mem = &b->mem,
+		.model = &b->model,
+		.boot = firmware ? MACHINE_BOOT_FIRMWARE : MACHINE_BOOT_DIRECT,
+		.kernel = { b->kernel, sizeof(b->kernel), "kernel" },
+		.cmdline = "quiet",
+		.hpet = true,
+		.debug_exit = true,
+		.debug_port_402 = true,
+		.timers = &b->timers,
+		.events = { on_event, b },
+		.log = &b->log,
+		.vcpu_request = on_request,
+		.memory_changed = on_map_change,
+		.tsc_to_ns = tsc_to_ns,
+		.ctx = b,
 	};
 	b->config.serial[0] = b->config.serial[1] = b->config.debugcon = (struct chardev){ .write = serial_write, .ctx = b };
 	if (firmware) {
@@ -162,10 +175,22 @@ static void board_free(struct board *b)
 	free(b);
 }
 
-static uint64_t in(struct board *b, uint16_t port, unsigned size) { return machine_env()->port_in(machine_vcpu_ctx(b->m, 0), port, size); }
-static void out(struct board *b, uint16_t port, unsigned size, uint32_t v) { machine_env()->port_out(machine_vcpu_ctx(b->m, 0), port, size, v); }
-static uint64_t rd(struct board *b, uint64_t at, unsigned size) { return machine_env()->mmio_read(machine_vcpu_ctx(b->m, 0), at, size); }
-static void wr(struct board *b, uint64_t at, unsigned size, uint64_t v) { machine_env()->mmio_write(machine_vcpu_ctx(b->m, 0), at, size, v); }
+static uint64_t in(struct board *b, uint16_t port, unsigned size)
+{
+	return machine_env()->port_in(machine_vcpu_ctx(b->m, 0), port, size);
+}
+static void out(struct board *b, uint16_t port, unsigned size, uint32_t v)
+{
+	machine_env()->port_out(machine_vcpu_ctx(b->m, 0), port, size, v);
+}
+static uint64_t rd(struct board *b, uint64_t at, unsigned size)
+{
+	return machine_env()->mmio_read(machine_vcpu_ctx(b->m, 0), at, size);
+}
+static void wr(struct board *b, uint64_t at, unsigned size, uint64_t v)
+{
+	machine_env()->mmio_write(machine_vcpu_ctx(b->m, 0), at, size, v);
+}
 
 static bool has_ram(struct board *b, uint64_t at)
 {
@@ -410,7 +435,9 @@ static uint64_t random_next(uint64_t *s)
 /* Nothing that a guest does to ports and device memory may hurt the host. Values lean to small and all-ones. */
 static void senseless_accesses_are_survived(void **state)
 {
-	static const uint64_t base[] = { 0xa0000, 0xc0000, 0xb0000000, 0xfec00000, 0xfed00000, 0xfed1c000, 0xfee00000, 0xfffb0000 };
+	static const uint64_t base[] = {
+		0xa0000, 0xc0000, 0xb0000000, 0xfec00000, 0xfed00000, 0xfed1c000, 0xfee00000, 0xfffb0000
+	};
 	uint64_t seed = 0x1234567;
 
 	(void)state;
@@ -444,9 +471,11 @@ static void senseless_accesses_are_survived(void **state)
 				uint64_t msr;
 
 				fire_timers(b);
-				(void)machine_env()->apic_msr_write(machine_vcpu_ctx(b->m, 1), 0x800 + (uint32_t)(r >> 20 & 0xff), v);
+				(void)machine_env()->apic_msr_write(machine_vcpu_ctx(b->m, 1), 0x800 + (uint32_t)(r >> 20 & 0xff),
+								    v);
 				(void)machine_env()->apic_msr_read(machine_vcpu_ctx(b->m, 1), 0x800 + (uint32_t)(v & 0xff), &msr);
-				(void)machine_env()->hypercall(machine_vcpu_ctx(b->m, 0), r >> 40 & 15, (uint64_t[4]){ v, r, v, r });
+				(void)machine_env()->hypercall(machine_vcpu_ctx(b->m, 0), r >> 40 & 15,
+							       (uint64_t[4]){ v, r, v, r });
 			}
 		}
 		assert_int_equal(machine_reset(b->m, &b->err), LODGE_OK);
