@@ -67,7 +67,7 @@ $(BUILD)/clang/build.ninja:
 	CC=clang meson setup $(BUILD)/clang
 
 fuzz-cpu: all
-	tests/diff/fuzz_cpu
+	$(BUILD)/tests/diff/fuzz_cpu $(ARGS)
 
 bench: all guest
 	bench/run.py
