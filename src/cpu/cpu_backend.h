@@ -42,8 +42,20 @@ struct cpu_stats {
 	uint64_t translate_ns, idle_ns;
 };
 
+/* What an engine finds out about this host before a VM exists. */
+struct cpu_probe {
+	bool usable;
+	bool fast;            /* the guest's kernel runs at the CPU's speed, not at an emulator's */
+	bool cpuid_honoured;  /* the guest sees the CPU model that it is given */
+	uint64_t kernel_ips;  /* instructions a second in ring 0, a rough measure; 0: unknown */
+	char text[256];       /* one line for the user */
+};
+
 struct cpu_backend_ops {
 	const char *name;
+
+	/* A few milliseconds at most; may be NULL: usable everywhere. */
+	void (*probe)(struct cpu_probe *out);
 
 	enum lodge_err (*vm_create)(const struct cpu_vm_config *config, struct cpu_vm **out, struct lodge_error *err);
 	void (*vm_destroy)(struct cpu_vm *vm);

@@ -4,9 +4,19 @@
 
 enum lodge_err vm_backend_choose(enum vm_accel accel, const struct cpu_backend_ops **out, const char **why, struct lodge_error *err)
 {
-	if (accel == VM_ACCEL_KVM)
-		return error_set(err, LODGE_ERR_UNSUPPORTED, "this build has no KVM engine; use --accel soft");
-	*out = &cpu_backend_soft;
-	*why = accel == VM_ACCEL_SOFT ? "asked for" : "the only engine of this build";
+	struct cpu_probe kvm = { 0 };
+
+	(void)err;
+	*out = accel == VM_ACCEL_KVM ? &cpu_backend_kvm : &cpu_backend_soft;
+	*why = "asked for";
+	if (accel != VM_ACCEL_AUTO)
+		return LODGE_OK;
+	cpu_backend_kvm.probe(&kvm);
+	if (kvm.usable && kvm.fast) {
+		*out = &cpu_backend_kvm;
+		*why = "this host has hardware virtualization";
+	} else {
+		*why = kvm.usable ? "this host's KVM is slower: it emulates the guest's kernel" : "this host offers no KVM";
+	}
 	return LODGE_OK;
 }

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What KVM cannot emulate, the interpreter executes: on hosts whose KVM runs
+ * ring 0 in its emulator, and for rare instructions on MMIO elsewhere. The
+ * state goes out of KVM, one instruction is done, the state goes back.
+ */
+#include "cpu/kvm/kvm.h"
+#include "cpu/x86/fpu.h"
+
+/* The state came from outside; cpu_state_loaded() would also measure the TSC. */
+static void interpreter_enter(struct x86_cpu *cpu)
+{
+	cpu_fp_loaded(cpu);
+	cpu->debug_hits = 0;
+	cpu_update_mode(cpu);
+	mmu_flush_all(cpu);
+}
+
+enum lodge_err kvm_fallback(struct cpu_vcpu *v, struct lodge_error *err)
+{
+	struct x86_cpu *cpu = v->cpu;
+
+	if (kvm_state_get(v, err) != LODGE_OK)
+		return err->code;
+	/* Without KVM_CAP_EXIT_ON_EMULATION_FAILURE, KVM has queued the #UD that it thinks this instruction deserves. */
+	if (cpu->s.event_valid && cpu->s.event_vector == X86_EXC_UD)
+		cpu->s.event_valid = 0;
+	cpu->s.activity = X86_RUNNING;
+	interpreter_enter(cpu);
+	v->stats.kvm_fallback_insns++;
+	x86_step(cpu);
+	cpu_leave(cpu);
+	return kvm_state_put(v, err);
+}
