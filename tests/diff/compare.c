@@ -215,4 +215,8 @@ void diff_print(const struct diff_case *c, FILE *out)
 	fprintf(out, " | seed=%llx\n", (unsigned long long)c->seed);
 	for (unsigned i = 0; i < c->insns; i++)
 		print_insn(c, c->start[i], i + 1 < c->insns ? c->start[i + 1] : c->len, out);
+	for (unsigned i = 0; i < (c->mode == X86_MODE_64 ? 16u : 8u); i++)
+		fprintf(out, "%s%s=%llx", i == 0 ? "  " : i % 8 ? " " : "\n  ", gpr_name[i], (unsigned long long)c->regs.gpr[i]);
+	fprintf(out, "\n  rip=%llx flags=%llx mxcsr=%x fcw=%x fsw=%x\n", (unsigned long long)c->regs.rip, (unsigned long long)c->regs.rflags,
+		get_le32(c->regs.xsave + XSAVE_MXCSR), get_le16(c->regs.xsave + XSAVE_FCW), get_le16(c->regs.xsave + XSAVE_FSW));
 }

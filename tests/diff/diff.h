@@ -27,8 +27,8 @@
 #define DIFF_DATA_HOLE 0x3000u
 #define DIFF_STACK 0x28000000u /* one page rw, holes around */
 #define DIFF_STACK_BYTES 0x1000u
-#define DIFF_RIG 0x30000000u   /* host only */
-#define DIFF_KERNEL 0x38000000u /* engines only */
+#define DIFF_RIG 0x6b8d0000u   /* host only */
+#define DIFF_KERNEL 0x3c800000u /* engines only, below 1 GiB */
 
 #define DIFF_CS64 0x33
 #define DIFF_CS32 0x23
@@ -92,8 +92,9 @@ static inline uint64_t diff_end(const struct diff_case *c)
 const struct diff_engine *diff_host_create(const char **why);
 /* No system calls from generated code from here on; also starts the clock that ends endless loops. Call in a child process. */
 bool diff_host_sandbox(void);
-/* Bytes that follow the code: the way back. Returns their number. */
-unsigned diff_exit_code(unsigned mode, uint8_t *out);
+/* Bytes that follow the code at @address: the way back. Returns their number, at most DIFF_EXIT_MAX. */
+#define DIFF_EXIT_MAX 24
+unsigned diff_exit_code(unsigned mode, uint64_t address, uint8_t *out);
 /* Faults in the process that are not the host run's are offered to this vcpu. */
 void diff_host_set_cpu(struct x86_cpu *cpu);
 #define DIFF_EXIT_ADDRESS (DIFF_RIG + 0x2000u)

@@ -426,6 +426,13 @@ void diff_operands(struct diff_case *c, struct diff_random *r)
 
 /* ---- instructions ---- */
 
+/* Moves between general and vector registers with VEX.W outside 64-bit code: Intel ignores W, AMD refuses some. */
+static bool is_w_in_32bit_code(const struct insn *insn)
+{
+	return insn->flags & INSN_VEX && insn->rex == 8 && insn->addrsize != 8 && insn->op == X86_OP_AVX &&
+	       ((insn->map == 3 && (insn->opcode == 0x22 || insn->opcode == 0x16)) || (insn->map == 1 && (insn->opcode == 0x6e || insn->opcode == 0x7e)));
+}
+
 bool diff_comparable(const struct insn *insn)
 {
 	switch (insn->op) {
@@ -439,7 +446,14 @@ bool diff_comparable(const struct insn *insn)
 	case X86_OP_SGDT: case X86_OP_SIDT: case X86_OP_SLDT: case X86_OP_STR: case X86_OP_SMSW:
 		return false; /* kernels emulate them */
 	default:
-		return true;
+		if (insn->feature == X86_F_SHA)
+			return false; /* in no model; AMD's tolerate misaligned operands */
+		if (is_w_in_32bit_code(insn))
+			return false;
+		if ((insn->op == X86_OP_LOOPE || insn->op == X86_OP_LOOPNE) && insn->flags & (INSN_REP | INSN_REPNE))
+			return false; /* AMD's processors let REPNE turn LOOPE into LOOPNE */
+		/* AMD's processors obey 66 at near branches, which cuts RIP to 16 bits; Lodge does what Intel's do and ignores it. */
+		return !(x86_op_info(insn->op)->attr & X86_OPA_BRANCH && insn->flags & INSN_66);
 	}
 }
 
@@ -452,6 +466,7 @@ static bool is_hidden(const struct diff_case *c)
 		{ 3, { 0x0f, 0x01, 0xee } }, { 3, { 0x0f, 0x01, 0xef } }, /* RDPKRU, WRPKRU */
 		{ 3, { 0x0f, 0x01, 0xfd } },                              /* RDPRU */
 		{ 3, { 0x0f, 0x01, 0xfa } }, { 3, { 0x0f, 0x01, 0xfb } }, /* MONITORX, MWAITX */
+		{ 3, { 0x0f, 0x01, 0xfe } }, { 3, { 0x0f, 0x01, 0xff } }, /* INVLPGB, TLBSYNC, PVALIDATE and others of SEV */
 	};
 	unsigned at = 0;
 
@@ -459,15 +474,18 @@ static bool is_hidden(const struct diff_case *c)
 				   (c->code[at] & 0xe7) == 0x26 || (c->code[at] & 0xfe) == 0x64 ||
 				   (c->mode == X86_MODE_64 && (c->code[at] & 0xf0) == 0x40)))
 		at++;
+	if (c->code[0] == 0xc4 && (c->code[1] & 0x1f) == 3 && (c->code[2] & 0x83) == 1 && (c->code[3] & 0xfe) == 0)
+		return true; /* VPERMQ and VPERMPD ignore W on AMD's processors */
 	for (unsigned i = 0; i < ARRAY_LEN(hidden); i++)
 		if (!memcmp(c->code + at, hidden[i].b, hidden[i].len))
 			return true;
 	return false;
 }
 
-static void place(struct diff_case *c, struct diff_random *r)
+/* Undefined opcodes stay away from the end: how many bytes are fetched for them is not defined. */
+static void place(struct diff_case *c, bool valid, struct diff_random *r)
 {
-	switch (diff_pick(r, 16)) {
+	switch (diff_pick(r, valid ? 16 : 1000)) {
 	case 0: c->offset = 0x1000 - diff_pick(r, c->len + 1); break;
 	case 1: c->offset = diff_pick(r, 8) ? 0x40 : DIFF_CODE_BYTES - diff_pick(r, c->len + 1); break;
 	default: c->offset = 0x100 + diff_pick(r, 256); break;
@@ -493,7 +511,7 @@ static bool finish_one(struct diff_case *c, unsigned avail, struct diff_random *
 	}
 	c->insns = 1;
 	c->start[0] = 0;
-	place(c, r);
+	place(c, status == DECODE_OK, r);
 	diff_state(c, r);
 	diff_operands(c, r);
 	if (status == DECODE_OK && insn.op == X86_OP_RET && diff_pick(r, 4)) {
@@ -595,7 +613,7 @@ bool diff_generate_bytes(struct diff_case *c, unsigned mode, const uint8_t *byte
 		if (x86_decode(c->code + at, len - at, mode, &insn) != DECODE_OK)
 			break;
 	}
-	place(c, &r);
+	place(c, true, &r);
 	diff_state(c, &r);
 	diff_operands(c, &r);
 	return true;
@@ -618,6 +636,12 @@ static bool is_flow(const struct insn *insn)
 	return x86_op_info(insn->op)->attr & (X86_OPA_BRANCH | X86_OPA_PRIV) || (insn->op >= X86_OP_JMPF && insn->op <= X86_OP_HYPERCALL);
 }
 
+/* They leave flags undefined that the host, in C, need not get the same. */
+static bool is_decimal(const struct insn *insn)
+{
+	return insn->op >= X86_OP_DAA && insn->op <= X86_OP_AAD;
+}
+
 static unsigned sequence_insn(struct diff_case *c, unsigned at, struct diff_random *r)
 {
 	static const uint8_t bases[] = { 3, 6, 7, 5 };
@@ -626,8 +650,8 @@ static unsigned sequence_insn(struct diff_case *c, unsigned at, struct diff_rand
 
 	if (!diff_generate_form(&one, diff_rnd(r) % DIFF_FORMS, diff_rnd(r)) || one.mode != c->mode)
 		return 0;
-	if (x86_decode(one.code, one.len, c->mode, &insn) != DECODE_OK || is_flow(&insn))
-		return diff_pick(r, 256) ? 0 : one.len; /* a fault now and then */
+	if (x86_decode(one.code, one.len, c->mode, &insn) != DECODE_OK || is_flow(&insn) || is_decimal(&insn))
+		return 0;
 	if (insn.flags & INSN_MEM && insn.flags & INSN_MODRM && insn.addrsize != 2 && insn.op != X86_OP_GATHER) { /* [base + disp8] */
 		unsigned imm = insn.imm_bytes, m = insn.modrm_off;
 
@@ -651,7 +675,7 @@ static unsigned sequence_insn(struct diff_case *c, unsigned at, struct diff_rand
 /* jcc over the next instruction, or a counted loop back to an earlier one. */
 static unsigned sequence_branch(struct diff_case *c, unsigned at, unsigned *patch, struct diff_random *r)
 {
-	if (diff_pick(r, 3) || c->insns == 0) {
+	if (diff_pick(r, 16) || c->insns == 0) {
 		c->code[at] = (uint8_t)(0x70 | diff_pick(r, 16));
 		*patch = at + 1;
 	} else {
@@ -663,6 +687,30 @@ static unsigned sequence_branch(struct diff_case *c, unsigned at, unsigned *patc
 		c->code[at + 1] = (uint8_t)-(int)back;
 	}
 	return 2;
+}
+
+static bool has_loop(const struct diff_case *c)
+{
+	for (unsigned i = 0; i < c->insns; i++)
+		if ((c->code[c->start[i]] & 0xfc) == 0xe0)
+			return true;
+	return false;
+}
+
+/* Then a loop might take longer than anybody waits. */
+static bool may_write_counter(const struct diff_case *c)
+{
+	struct insn insn;
+
+	for (unsigned i = 0; i < c->insns; i++) {
+		if (x86_decode(c->code + c->start[i], c->len - c->start[i], c->mode, &insn) != DECODE_OK)
+			continue;
+		if ((insn.flags & INSN_MODRM && insn.reg == X86_RCX) || (!(insn.flags & INSN_MEM) && insn.rm == X86_RCX && insn.op < X86_OP_MOVS) || insn.vex_vvvv == X86_RCX)
+			return true;
+		if (insn.op >= X86_OP_MOVS && insn.op <= X86_OP_OUTS)
+			return true;
+	}
+	return false;
 }
 
 bool diff_generate_sequence(struct diff_case *c, uint64_t seed)
@@ -691,13 +739,14 @@ bool diff_generate_sequence(struct diff_case *c, uint64_t seed)
 		c->code[patch] = 0;
 	c->len = at;
 	c->seed = seed;
-	if (!c->insns)
+	if (!c->insns || (has_loop(c) && may_write_counter(c)))
 		return false;
-	place(c, &r);
+	place(c, true, &r);
 	diff_state(c, &r);
 	for (unsigned i = 0; i < 16; i++)
 		if (POINTERS >> i & 1 && i != X86_RSP)
 			set_gpr(c, i, DIFF_DATA + 0x400 + 0x100 * i + (diff_pick(&r, 4) ? 0 : diff_pick(&r, 16)));
-	set_gpr(c, X86_RCX, diff_pick(&r, 2) ? c->regs.gpr[X86_RCX] & 15 : c->regs.gpr[X86_RCX]);
+	if (has_loop(c))
+		set_gpr(c, X86_RCX, 1 + (c->regs.gpr[X86_RCX] & 15));
 	return true;
 }

@@ -86,6 +86,7 @@ static void build_descriptors(struct diff_guest *g)
 	put(g, GDT + TSS_SEL, 0x67 | (tss & 0xffffff) << 16 | UINT64_C(0x8b) << 40 | (tss >> 24 & 0xff) << 56);
 	put(g, GDT + TSS_SEL + 8, tss >> 32);
 	put(g, TSS + 4, DIFF_KERNEL + KERNEL_STACK_TOP);
+	put_le16(g->ram + TSS + 0x66, 0x68); /* no I/O bitmap */
 	for (unsigned i = 0; i < 256; i++) {
 		uint64_t h = handler(i), type = i == X86_EXC_BP || i == X86_EXC_OF ? 0xee : 0x8e;
 
@@ -125,8 +126,8 @@ static void code_written(struct diff_guest *g, unsigned from, unsigned to)
 
 void diff_guest_load(struct diff_guest *g, const struct diff_case *c)
 {
-	uint8_t exit[16];
-	unsigned n = diff_exit_code(c->mode, exit), end = c->offset + c->len, from = g->dirty_from, to = g->dirty_to;
+	uint8_t exit[DIFF_EXIT_MAX];
+	unsigned n = diff_exit_code(c->mode, diff_end(c), exit), end = c->offset + c->len, from = g->dirty_from, to = g->dirty_to;
 	uint8_t *code = g->ram + CODE;
 
 	memset(code + from, 0xcc, to - from);
@@ -178,9 +179,15 @@ static bool in_handler(const struct x86_state *s)
 	return s->rip >= handler(0) && s->rip < handler(256);
 }
 
+/* The exit jump after the code may be cut off by the end of the pages. */
+static bool at_end(const struct diff_case *c, const struct x86_state *s)
+{
+	return s->rip == diff_end(c) && c->offset + c->len + DIFF_EXIT_MAX <= DIFF_CODE_BYTES;
+}
+
 bool diff_guest_stopped(const struct diff_case *c, const struct x86_state *s)
 {
-	return s->rip == diff_end(c) || s->rip == DIFF_EXIT_ADDRESS || in_handler(s) || s->activity != X86_RUNNING;
+	return at_end(c, s) || s->rip == DIFF_EXIT_ADDRESS || in_handler(s) || s->activity != X86_RUNNING;
 }
 
 static bool has_error_code(unsigned vector)
@@ -200,7 +207,7 @@ bool diff_guest_result(const struct diff_guest *g, const struct diff_case *c, co
 	r->regs.rflags = s->rflags;
 	r->regs.fs_base = s->seg[X86_FS].base;
 	r->regs.gs_base = s->seg[X86_GS].base;
-	if (s->rip == diff_end(c) || s->rip == DIFF_EXIT_ADDRESS) {
+	if (at_end(c, s) || s->rip == DIFF_EXIT_ADDRESS) {
 		r->kind = DIFF_END;
 		r->regs.rip = diff_end(c);
 		return true;

@@ -50,47 +50,47 @@ __asm__(".text\n"
 	".globl diff_host_enter, diff_host_exit, diff_host_signal, diff_host_abort\n"
 	"diff_host_enter:\n"
 	"	push %rbx; push %rbp; push %r12; push %r13; push %r14; push %r15\n"
-	"	mov %rsp, 0x300000a8\n"
-	"	rdfsbase %rax; mov %rax, 0x300000b0\n"
+	"	mov %rsp, 0x6b8d00a8\n"
+	"	rdfsbase %rax; mov %rax, 0x6b8d00b0\n"
 	"	mov $0x2b, %eax; mov %eax, %ds; mov %eax, %es\n"
-	"	mov $7, %eax; xor %edx, %edx; xrstor64 0x30000100\n"
-	"	mov 0x300000b8, %rax; wrfsbase %rax\n"
-	"	mov 0x300000c0, %rax; wrgsbase %rax\n"
-	"	movq $1, 0x300000c8\n"
-	"	mov 0x30000000, %rax; mov 0x30000008, %rcx; mov 0x30000010, %rdx; mov 0x30000018, %rbx\n"
-	"	mov 0x30000028, %rbp; mov 0x30000030, %rsi; mov 0x30000038, %rdi\n"
-	"	mov 0x30000040, %r8; mov 0x30000048, %r9; mov 0x30000050, %r10; mov 0x30000058, %r11\n"
-	"	mov 0x30000060, %r12; mov 0x30000068, %r13; mov 0x30000070, %r14; mov 0x30000078, %r15\n"
-	"	mov $0x30000080, %esp\n"
+	"	mov $7, %eax; xor %edx, %edx; xrstor64 0x6b8d0100\n"
+	"	mov 0x6b8d00b8, %rax; wrfsbase %rax\n"
+	"	mov 0x6b8d00c0, %rax; wrgsbase %rax\n"
+	"	movq $1, 0x6b8d00c8\n"
+	"	mov 0x6b8d0000, %rax; mov 0x6b8d0008, %rcx; mov 0x6b8d0010, %rdx; mov 0x6b8d0018, %rbx\n"
+	"	mov 0x6b8d0028, %rbp; mov 0x6b8d0030, %rsi; mov 0x6b8d0038, %rdi\n"
+	"	mov 0x6b8d0040, %r8; mov 0x6b8d0048, %r9; mov 0x6b8d0050, %r10; mov 0x6b8d0058, %r11\n"
+	"	mov 0x6b8d0060, %r12; mov 0x6b8d0068, %r13; mov 0x6b8d0070, %r14; mov 0x6b8d0078, %r15\n"
+	"	mov $0x6b8d0080, %esp\n"
 	"	iretq\n"
 	"diff_host_exit:\n"
-	"	mov %rax, 0x30000000; mov %rcx, 0x30000008; mov %rdx, 0x30000010; mov %rbx, 0x30000018\n"
-	"	mov %rsp, 0x30000020; mov %rbp, 0x30000028; mov %rsi, 0x30000030; mov %rdi, 0x30000038\n"
-	"	mov %r8, 0x30000040; mov %r9, 0x30000048; mov %r10, 0x30000050; mov %r11, 0x30000058\n"
-	"	mov %r12, 0x30000060; mov %r13, 0x30000068; mov %r14, 0x30000070; mov %r15, 0x30000078\n"
-	"	mov 0x300000a8, %rsp\n"
-	"	movq $0, 0x300000c8\n"
-	"	pushfq; popq 0x300000d0; pushq $2; popfq\n"
-	"	rdfsbase %rax; mov %rax, 0x300000b8\n"
-	"	rdgsbase %rax; mov %rax, 0x300000c0\n"
-	"	mov 0x300000b0, %rax; wrfsbase %rax\n"
-	"	mov $7, %eax; xor %edx, %edx; xsave64 0x30000100\n"
+	"	mov %rax, 0x6b8d0000; mov %rcx, 0x6b8d0008; mov %rdx, 0x6b8d0010; mov %rbx, 0x6b8d0018\n"
+	"	mov %rsp, 0x6b8d0020; mov %rbp, 0x6b8d0028; mov %rsi, 0x6b8d0030; mov %rdi, 0x6b8d0038\n"
+	"	mov %r8, 0x6b8d0040; mov %r9, 0x6b8d0048; mov %r10, 0x6b8d0050; mov %r11, 0x6b8d0058\n"
+	"	mov %r12, 0x6b8d0060; mov %r13, 0x6b8d0068; mov %r14, 0x6b8d0070; mov %r15, 0x6b8d0078\n"
+	"	mov 0x6b8d00a8, %rsp\n"
+	"	movq $0, 0x6b8d00c8\n"
+	"	pushfq; popq 0x6b8d00d0; pushq $2; popfq\n"
+	"	rdfsbase %rax; mov %rax, 0x6b8d00b8\n"
+	"	rdgsbase %rax; mov %rax, 0x6b8d00c0\n"
+	"	mov 0x6b8d00b0, %rax; wrfsbase %rax\n"
+	"	mov $7, %eax; xor %edx, %edx; xsave64 0x6b8d0100\n"
 	"	fninit; vzeroupper\n"
 	"	pushq $0x1f80; ldmxcsr (%rsp); pop %rax\n"
 	"	pop %r15; pop %r14; pop %r13; pop %r12; pop %rbp; pop %rbx\n"
 	"	xor %eax, %eax\n"
 	"	ret\n"
 	"diff_host_abort:\n"
-	"	mov 0x300000a8, %rsp\n"
-	"	movq $0, 0x300000c8\n"
+	"	mov 0x6b8d00a8, %rsp\n"
+	"	movq $0, 0x6b8d00c8\n"
 	"	pop %r15; pop %r14; pop %r13; pop %r12; pop %rbp; pop %rbx\n"
 	"	mov $1, %eax\n"
 	"	ret\n"
 	/* libc's FS base first; the program's may have AC set. */
 	"diff_host_signal:\n"
 	"	pushq $2; popfq\n"
-	"	rdfsbase %rax; push %rax; mov %rax, 0x300000d8\n"
-	"	mov 0x300000b0, %rax; wrfsbase %rax\n"
+	"	rdfsbase %rax; push %rax; mov %rax, 0x6b8d00d8\n"
+	"	mov 0x6b8d00b0, %rax; wrfsbase %rax\n"
 	"	call diff_host_signal_c\n"
 	"	pop %rax; wrfsbase %rax\n"
 	"	ret\n");
@@ -171,12 +171,16 @@ static bool signals_install(void)
 
 /* ---- running ---- */
 
-unsigned diff_exit_code(unsigned mode, uint8_t *out)
+unsigned diff_exit_code(unsigned mode, uint64_t address, uint8_t *out)
 {
-	if (mode == X86_MODE_64) { /* jmp [rip + 0] */
-		memcpy(out, "\xff\x25\0\0\0\0", 6);
-		put_le64(out + 6, DIFF_EXIT_ADDRESS);
-		return 14;
+	unsigned pad = (unsigned)-(address + 6) & 7; /* the program may have turned alignment checks on */
+
+	if (mode == X86_MODE_64) { /* jmp [rip + pad] */
+		memset(out, 0xcc, DIFF_EXIT_MAX);
+		memcpy(out, "\xff\x25", 2);
+		put_le32(out + 2, pad);
+		put_le64(out + 6 + pad, DIFF_EXIT_ADDRESS);
+		return 14 + pad;
 	}
 	out[0] = 0xea; /* jmp far */
 	put_le32(out + 1, DIFF_EXIT_ADDRESS);
@@ -186,8 +190,8 @@ unsigned diff_exit_code(unsigned mode, uint8_t *out)
 
 static void load_code(const struct diff_case *c)
 {
-	uint8_t exit[16];
-	unsigned n = diff_exit_code(c->mode, exit), end = c->offset + c->len;
+	uint8_t exit[DIFF_EXIT_MAX];
+	unsigned n = diff_exit_code(c->mode, diff_end(c), exit), end = c->offset + c->len;
 
 	memset(host.code_rw + host.dirty_from, 0xcc, host.dirty_to - host.dirty_from);
 	memcpy(host.code_rw + c->offset, c->code, MIN(c->len, DIFF_CODE_BYTES - c->offset));
@@ -267,15 +271,15 @@ static uint8_t *map_alias(uint64_t address, size_t bytes, int prot)
 	return rw;
 }
 
-/* 64-bit code at an address that 32-bit code can name: jmp [rip + 0]. */
+/* 64-bit code at an address that 32-bit code can name. */
 static bool map_exit_stub(void)
 {
 	uint8_t *p = map_alias(DIFF_EXIT_ADDRESS, 0x1000, PROT_READ | PROT_EXEC);
 
 	if (!p)
 		return false;
-	memcpy(p, "\xff\x25\0\0\0\0", 6);
-	put_le64(p + 6, (uintptr_t)diff_host_exit);
+	memcpy(p, "\xff\x25\2\0\0\0", 6); /* jmp [rip + 2] */
+	put_le64(p + 8, (uintptr_t)diff_host_exit);
 	return true;
 }
 
@@ -330,7 +334,7 @@ static bool seccomp_install(void)
 
 bool diff_host_sandbox(void)
 {
-	struct itimerval tick = { .it_interval = { .tv_usec = 20000 }, .it_value = { .tv_usec = 20000 } };
+	struct itimerval tick = { .it_interval = { .tv_usec = 4000 }, .it_value = { .tv_usec = 4000 } };
 
 	return signals_install() && !setitimer(ITIMER_REAL, &tick, NULL) && seccomp_install();
 }

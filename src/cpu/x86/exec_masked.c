@@ -2,7 +2,7 @@
 /*
  * Vector memory accesses that leave elements out: MASKMOVQ, MASKMOVDQU,
  * V(P)MASKMOV and the gathers. Only selected elements may fault, so each is
- * an access of its own, on the saved state.
+ * an access of its own, on the saved state, whatever its alignment.
  */
 #include "cpu/x86/access.h"
 #include "cpu/x86/fpu.h"
@@ -50,19 +50,16 @@ static bool element_address(struct x86_cpu *cpu, const struct insn *insn, uint64
 
 static bool load_element(struct x86_cpu *cpu, const struct insn *insn, uint64_t ea, unsigned size, uint8_t *to)
 {
-	uint64_t lin, v;
+	uint64_t lin;
 
-	if (!element_address(cpu, insn, ea, size, X86_READ, &lin) || !mmu_read(cpu, lin, size, data_mode(cpu), &v))
-		return false;
-	__builtin_memcpy(to, &v, size);
-	return true;
+	return element_address(cpu, insn, ea, size, X86_READ, &lin) && mmu_read_bytes(cpu, lin, to, size, data_mode(cpu));
 }
 
 /* Two rounds: every element must be writable before one is written. */
 static bool store_elements(struct x86_cpu *cpu, const struct insn *insn, uint64_t ea, unsigned n, unsigned size, const struct vector *mask,
 			   const struct vector *data)
 {
-	uint64_t lin, v = 0;
+	uint64_t lin;
 
 	for (unsigned i = 0; i < n; i++) {
 		if (!selected(mask, i, size))
@@ -74,9 +71,8 @@ static bool store_elements(struct x86_cpu *cpu, const struct insn *insn, uint64_
 	for (unsigned i = 0; i < n; i++) {
 		if (!selected(mask, i, size))
 			continue;
-		__builtin_memcpy(&v, data->b + i * size, size);
 		if (!element_address(cpu, insn, ea + (uint64_t)i * size, size, X86_WRITE, &lin) ||
-		    !mmu_write(cpu, lin, size, data_mode(cpu), v))
+		    !mmu_write_bytes(cpu, lin, data->b + i * size, size, data_mode(cpu)))
 			return false;
 	}
 	return true;
@@ -85,8 +81,10 @@ static bool store_elements(struct x86_cpu *cpu, const struct insn *insn, uint64_
 /* As every MMX instruction: the register stack is full and starts at 0. */
 static void mmx_transition(struct x86_cpu *cpu)
 {
+	uint32_t v;
+
 	cpu_fpu_enter(cpu);
-	__asm__ volatile("movq %mm0, %mm0");
+	__asm__ volatile("movd %%mm0, %0" : "=r"(v)); /* writes no register: MMX writes set exponents too */
 }
 
 static bool exec_maskmov(struct x86_cpu *cpu, const struct insn *insn)
@@ -96,6 +94,8 @@ static bool exec_maskmov(struct x86_cpu *cpu, const struct insn *insn)
 
 	if (mmx && fp_x87_pending(cpu))
 		return cpu_fault(cpu, X86_EXC_MF, false, 0);
+	if (cpu->align_check && (cpu->s.gpr[X86_RDI] & 7))
+		return cpu_fault(cpu, X86_EXC_AC, true, 0);
 	cpu_leave(cpu);
 	if (mmx) {
 		mmx_get(cpu, insn->reg & 7, &data);

@@ -126,7 +126,7 @@ static const uint8_t not_stored[16] = { 0x5a, 0xc3, 0x96, 0x1f, 0x78, 0xa4, 0xd2
 static bool operand_address(struct x86_cpu *cpu, const struct insn *insn, uint64_t *lin)
 {
 	enum x86_access access = insn->mem_access & INSN_ACCESS_W ? X86_WRITE : X86_READ;
-	unsigned natural = insn->mem_bytes == 10 ? 8 : insn->mem_bytes;
+	unsigned natural = insn->mem_bytes == 10 ? 8 : MIN(insn->mem_bytes, 16u);
 
 	if (!x86_linear(cpu, insn->seg, insn_ea(cpu, insn), insn->mem_bytes, access, lin))
 		return false;

@@ -136,5 +136,7 @@ bool exec_x87_env(struct x86_cpu *cpu, const struct insn *insn)
 		return false;
 	if (!x86_linear(cpu, insn->seg, insn_ea(cpu, insn), operand_bytes(insn), writes ? X86_WRITE : X86_READ, &lin))
 		return false;
+	if (cpu->align_check && (lin & (insn->opsize == 2 ? 1u : 3u)))
+		return cpu_fault(cpu, X86_EXC_AC, true, 0);
 	return writes ? store(cpu, insn, lin) : load(cpu, insn, lin);
 }

@@ -21,8 +21,11 @@ static bool area_open(struct x86_cpu *cpu, const struct insn *insn, unsigned byt
 {
 	if (!x86_linear(cpu, insn->seg, insn_ea(cpu, insn), bytes, access, &a->lin))
 		return false;
-	if (a->lin & (align - 1))
+	if (a->lin & (align - 1)) {
+		if (cpu->align_check && align == 16 && (a->lin & 3)) /* of FXSAVE and FXRSTOR */
+			return cpu_fault(cpu, X86_EXC_AC, true, 0);
 		return cpu_gp(cpu, 0);
+	}
 	return mmu_span(cpu, a->lin, bytes, access, data_mode(cpu), &a->span);
 }
 
