@@ -131,7 +131,7 @@ static bool copy_display(struct x86_cpu *cpu, const struct insn *insn, unsigned 
 static bool enter_frame(struct x86_cpu *cpu, const struct insn *insn, uint64_t *frame)
 {
 	unsigned level = insn->imm2 & 31;
-	uint64_t sp, old;
+	uint64_t sp, lin;
 
 	if (!x86_push(cpu, insn->opsize, gpr_get(cpu, X86_RBP, insn->opsize)))
 		return false;
@@ -141,9 +141,11 @@ static bool enter_frame(struct x86_cpu *cpu, const struct insn *insn, uint64_t *
 	sp = (cpu->s.gpr[X86_RSP] - insn->imm) & stack_mask(cpu);
 	set_sp(cpu, sp);
 	/* The new stack top must be writable; nothing is written. */
-	if (!x86_linear(cpu, X86_SS, sp, insn->opsize, X86_WRITE, &old))
+	if (!x86_linear(cpu, X86_SS, sp, insn->opsize, X86_WRITE, &lin))
 		return false;
-	return mmu_probe_write(cpu, old, insn->opsize, data_mode(cpu));
+	if (unlikely(cpu->align_check && lin & (insn->opsize - 1u)))
+		return cpu_fault(cpu, X86_EXC_AC, true, 0);
+	return mmu_probe_write(cpu, lin, insn->opsize, data_mode(cpu));
 }
 
 EXEC_OP(ENTER)

@@ -54,7 +54,7 @@ static uint64_t run_length(struct x86_cpu *cpu, const struct string_op *op, unsi
 	return x86_linear(cpu, seg, low, (unsigned)(n * op->size), access, &ignored) ? n : 1;
 }
 
-/* Checks the next element of an operand; *n shrinks to the run's length, 0 if there can be none. */
+/* Proves that the next element of an operand is accessible; *n shrinks to the run's length, 0 if there can be none. */
 static bool operand_begin(struct x86_cpu *cpu, const struct string_op *op, unsigned seg, unsigned reg, enum x86_access access,
 			  struct string_operand *o, uint64_t *n)
 {
@@ -63,8 +63,11 @@ static bool operand_begin(struct x86_cpu *cpu, const struct string_op *op, unsig
 	if (!x86_linear(cpu, seg, off, op->size, access, &o->lin))
 		return false;
 	length = run_length(cpu, op, seg, off, o->lin, access);
+	if (unlikely(cpu->align_check && o->lin & (op->size - 1)))
+		length = 0; /* the slow element faults */
 	*n = MIN(*n, length);
-	return true;
+	/* The first element goes first: a page that is missing is reported by its address, and before the other operand's faults. */
+	return !length || mmu_span(cpu, o->lin, op->size, access, data_mode(cpu), &o->span);
 }
 
 static bool operand_map(struct x86_cpu *cpu, const struct string_op *op, enum x86_access access, struct string_operand *o,
@@ -166,7 +169,7 @@ static bool movs_some(struct x86_cpu *cpu, struct string_op *op, uint64_t *n)
 
 	*n = op->left;
 	if (!operand_begin(cpu, op, op->insn->seg, X86_RSI, X86_READ, &src, n) ||
-		!operand_begin(cpu, op, X86_ES, X86_RDI, X86_WRITE, &dst, n))
+	    !operand_begin(cpu, op, X86_ES, X86_RDI, X86_WRITE, &dst, n))
 		return false;
 	if (*n && (!operand_map(cpu, op, X86_READ, &src, *n) || !operand_map(cpu, op, X86_WRITE, &dst, *n)))
 		return false;
@@ -265,11 +268,12 @@ static bool cmps_some(struct x86_cpu *cpu, struct string_op *op, uint64_t *n, ui
 {
 	struct string_operand src, dst;
 
+	/* Nothing says which operand is read first; processors differ. ES:rDI it is, as AMD's do. */
 	*n = op->left;
-	if (!operand_begin(cpu, op, op->insn->seg, X86_RSI, X86_READ, &src, n) ||
-		!operand_begin(cpu, op, X86_ES, X86_RDI, X86_READ, &dst, n))
+	if (!operand_begin(cpu, op, X86_ES, X86_RDI, X86_READ, &dst, n) ||
+	    !operand_begin(cpu, op, op->insn->seg, X86_RSI, X86_READ, &src, n))
 		return false;
-	if (*n && (!operand_map(cpu, op, X86_READ, &src, *n) || !operand_map(cpu, op, X86_READ, &dst, *n)))
+	if (*n && (!operand_map(cpu, op, X86_READ, &dst, *n) || !operand_map(cpu, op, X86_READ, &src, *n)))
 		return false;
 	if (*n && src.first && dst.first) {
 		compare_run(op, src.first, dst.first, n, va, vb);
@@ -277,8 +281,8 @@ static bool cmps_some(struct x86_cpu *cpu, struct string_op *op, uint64_t *n, ui
 	}
 	*n = 1;
 	op->budget--;
-	return mem_read_at(cpu, op->insn->seg, gpr_get(cpu, X86_RSI, op->addrsize), op->size, va) &&
-	       mem_read_at(cpu, X86_ES, gpr_get(cpu, X86_RDI, op->addrsize), op->size, vb);
+	return mem_read_at(cpu, X86_ES, gpr_get(cpu, X86_RDI, op->addrsize), op->size, vb) &&
+	       mem_read_at(cpu, op->insn->seg, gpr_get(cpu, X86_RSI, op->addrsize), op->size, va);
 }
 
 static bool exec_cmps(struct x86_cpu *cpu, struct string_op *op)
@@ -329,16 +333,22 @@ static bool exec_scas(struct x86_cpu *cpu, struct string_op *op)
 }
 
 /* The destination is proven writable before the port is read: reading may have effects. */
+static bool ins_destination(struct x86_cpu *cpu, const struct string_op *op, uint64_t *lin)
+{
+	if (!x86_linear(cpu, X86_ES, gpr_get(cpu, X86_RDI, op->addrsize), op->size, X86_WRITE, lin))
+		return false;
+	if (unlikely(cpu->align_check && *lin & (op->size - 1)))
+		return cpu_fault(cpu, X86_EXC_AC, true, 0);
+	return mmu_probe_write(cpu, *lin, op->size, data_mode(cpu));
+}
+
 static bool exec_ins(struct x86_cpu *cpu, struct string_op *op)
 {
 	uint16_t port = (uint16_t)cpu->s.gpr[X86_RDX];
 	uint64_t lin;
 
-	if (!x86_io_allowed(cpu, port, op->size))
-		return false;
 	while (op->left && op->budget--) {
-		if (!x86_linear(cpu, X86_ES, gpr_get(cpu, X86_RDI, op->addrsize), op->size, X86_WRITE, &lin) ||
-		    !mmu_probe_write(cpu, lin, op->size, data_mode(cpu)))
+		if (!ins_destination(cpu, op, &lin))
 			return false;
 		if (!mmu_write(cpu, lin, op->size, data_mode(cpu), x86_port_in(cpu, port, op->size)))
 			return false;
@@ -353,8 +363,6 @@ static bool exec_outs(struct x86_cpu *cpu, struct string_op *op)
 	uint16_t port = (uint16_t)cpu->s.gpr[X86_RDX];
 	uint64_t v;
 
-	if (!x86_io_allowed(cpu, port, op->size))
-		return false;
 	while (op->left && op->budget--) {
 		if (!mem_read_at(cpu, op->insn->seg, gpr_get(cpu, X86_RSI, op->addrsize), op->size, &v))
 			return false;
@@ -369,6 +377,9 @@ bool exec_string(struct x86_cpu *cpu, const struct insn *insn)
 {
 	struct string_op op;
 
+	/* Also when the count is zero. */
+	if ((insn->op == X86_OP_INS || insn->op == X86_OP_OUTS) && !x86_io_allowed(cpu, (uint16_t)cpu->s.gpr[X86_RDX], insn->opsize))
+		return false;
 	if (!string_begin(cpu, insn, &op))
 		return insn_done(cpu, insn);
 	switch (insn->op) {
