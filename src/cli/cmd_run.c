@@ -101,7 +101,8 @@ static enum lodge_err parse_choice(const char *option, const char *text, const c
 			return LODGE_OK;
 		}
 	}
-	return error_set(err, LODGE_ERR_ARG, "--%s does not know '%s'%s%s; see `lodge help run`", option, text, near ? ", did you mean " : "", near ? near : "");
+	return error_set(err, LODGE_ERR_ARG, "--%s does not know '%s'%s%s; see `lodge help run`", option, text, near ? ", did you mean " : "",
+			 near ? near : "");
 }
 
 static enum lodge_err parse_one(struct run *r, int opt, const char *arg, struct lodge_error *err)

@@ -130,7 +130,8 @@ static void compare_memory(struct judge *j, const struct tolerance *t, const str
 		return;
 	for (unsigned i = 0, shown = 0; i < sizeof(a) && shown < 8; i += 16) {
 		if (memcmp(pa + i, pb + i, 16)) {
-			bytes_differ(j, i < DIFF_DATA_BYTES ? "data+" : "stack+", i < DIFF_DATA_BYTES ? i : i - DIFF_DATA_BYTES, pa + i, pb + i, before + i, 16);
+			bytes_differ(j, i < DIFF_DATA_BYTES ? "data+" : "stack+", i < DIFF_DATA_BYTES ? i : i - DIFF_DATA_BYTES, pa + i,
+			pb + i, before + i, 16);
 			shown++;
 		}
 	}
@@ -215,8 +216,4 @@ void diff_print(const struct diff_case *c, FILE *out)
 	fprintf(out, " | seed=%llx\n", (unsigned long long)c->seed);
 	for (unsigned i = 0; i < c->insns; i++)
 		print_insn(c, c->start[i], i + 1 < c->insns ? c->start[i + 1] : c->len, out);
-	for (unsigned i = 0; i < (c->mode == X86_MODE_64 ? 16u : 8u); i++)
-		fprintf(out, "%s%s=%llx", i == 0 ? "  " : i % 8 ? " " : "\n  ", gpr_name[i], (unsigned long long)c->regs.gpr[i]);
-	fprintf(out, "\n  rip=%llx flags=%llx mxcsr=%x fcw=%x fsw=%x\n", (unsigned long long)c->regs.rip, (unsigned long long)c->regs.rflags,
-		get_le32(c->regs.xsave + XSAVE_MXCSR), get_le16(c->regs.xsave + XSAVE_FCW), get_le16(c->regs.xsave + XSAVE_FSW));
 }
