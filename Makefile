@@ -58,10 +58,10 @@ clang: $(BUILD)/clang/build.ninja
 	$(NINJA) $(BUILD)/clang
 
 $(BUILD)/asan/build.ninja:
-	meson setup $(BUILD)/asan -Db_sanitize=address,undefined
+	meson setup $(BUILD)/asan -Db_sanitize=address,undefined -Doptimization=1
 
 $(BUILD)/tsan/build.ninja:
-	meson setup $(BUILD)/tsan -Db_sanitize=thread
+	meson setup $(BUILD)/tsan -Db_sanitize=thread -Doptimization=1
 
 $(BUILD)/clang/build.ninja:
 	CC=clang meson setup $(BUILD)/clang
