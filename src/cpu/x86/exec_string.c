@@ -67,7 +67,7 @@ static bool operand_begin(struct x86_cpu *cpu, const struct string_op *op, unsig
 		length = 0; /* the slow element faults */
 	*n = MIN(*n, length);
 	/* The first element goes first: a page that is missing is reported by its address, and before the other operand's faults. */
-	return !length || mmu_span(cpu, o->lin, op->size, access, data_mode(cpu), &o->span);
+	return mmu_span(cpu, o->lin, op->size, access, data_mode(cpu), &o->span);
 }
 
 static bool operand_map(struct x86_cpu *cpu, const struct string_op *op, enum x86_access access, struct string_operand *o,
