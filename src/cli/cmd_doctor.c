@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* lodge doctor: what this host can do, and why. */
-#include <errno.h>
-#include <fcntl.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/sysinfo.h>
 #include <unistd.h>
 
 #include "cli/cli.h"
+#include "cpu/cpu_backend.h"
 #include "cpu/x86/cpuid.h"
 #include "host/host_ops.h"
 #include "host/thread.h"
@@ -25,16 +24,12 @@ struct finding {
 
 static void check_kvm(struct finding *f)
 {
-	int fd = open("/dev/kvm", O_RDWR | O_CLOEXEC);
+	struct cpu_probe probe;
 
+	cpu_backend_kvm.probe(&probe);
 	f->name = "kvm";
-	f->good = false;
-	if (fd >= 0)
-		snprintf(f->text, sizeof(f->text), "/dev/kvm is there; this build has no KVM engine yet, `soft` is used");
-	else
-		snprintf(f->text, sizeof(f->text), "/dev/kvm: %s; `soft` needs none", strerror(errno));
-	if (fd >= 0)
-		close(fd);
+	f->good = probe.usable && probe.fast;
+	snprintf(f->text, sizeof(f->text), "%s%s", probe.text, f->good ? "" : "; `soft` is used");
 }
 
 static void check_code(struct finding *f)

@@ -57,6 +57,9 @@ struct cpu_backend_ops {
 	/* A few milliseconds at most; may be NULL: usable everywhere. */
 	void (*probe)(struct cpu_probe *out);
 
+	/* Can a guest have this model on this host? The error names what is missing. May be NULL: any that the builder accepts. */
+	enum lodge_err (*model_check)(const struct x86_cpu_model *model, struct lodge_error *err);
+
 	enum lodge_err (*vm_create)(const struct cpu_vm_config *config, struct cpu_vm **out, struct lodge_error *err);
 	void (*vm_destroy)(struct cpu_vm *vm);
 

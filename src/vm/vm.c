@@ -284,6 +284,26 @@ static enum lodge_err build_cpus(struct vm *vm, struct lodge_error *err)
 	return rc;
 }
 
+/* The model that the user named, or the highest that both the host's CPU and the engine can do. */
+static enum lodge_err build_model(struct vm *vm, uint32_t khz, struct lodge_error *err)
+{
+	const struct vm_config *c = &vm->config;
+	enum cpu_speculation speculation = vm->ops == &cpu_backend_kvm ? CPU_SPEC_HOST_TRUE : CPU_SPEC_SOFT_ASSUMED;
+	enum cpu_level level = c->level;
+	enum lodge_err rc;
+
+	for (;;) {
+		*err = (struct lodge_error){ 0 };
+		rc = cpu_model_build(&vm->model, level, c->vendor, speculation, c->vcpus, khz, true, err);
+		if (rc == LODGE_OK && vm->ops->model_check)
+			rc = vm->ops->model_check(&vm->model, err);
+		level = vm->model.level;
+		if (rc != LODGE_ERR_UNSUPPORTED || c->level != CPU_LEVEL_AUTO || level <= CPU_V1)
+			return rc;
+		level--;
+	}
+}
+
 static enum lodge_err vm_build(struct vm *vm, struct lodge_error *err)
 {
 	const struct vm_config *c = &vm->config;
@@ -295,7 +315,7 @@ static enum lodge_err vm_build(struct vm *vm, struct lodge_error *err)
 	if (rc == LODGE_OK)
 		rc = load_files(vm, err);
 	if (rc == LODGE_OK)
-		rc = cpu_model_build(&vm->model, c->level, c->vendor, CPU_SPEC_SOFT_ASSUMED, c->vcpus, (uint32_t)khz, true, err);
+		rc = build_model(vm, (uint32_t)khz, err);
 	if (rc == LODGE_OK)
 		rc = host_ram_create(&vm->ram, c->ram_bytes, true, err);
 	if (rc != LODGE_OK)

@@ -20,6 +20,7 @@
 #include "host/host_ops.h"
 
 #define KVM_VCPUS_MAX 64
+#define KVM_MSRS 43
 
 /* One memory slot of KVM's; bytes 0: free. */
 struct kvm_slot {
@@ -33,6 +34,7 @@ struct cpu_vm {
 	struct x86_cpu_model model; /* the config's without what needs KVM's own interrupt controllers */
 	int kvm_fd, vm_fd;
 	size_t run_bytes;
+	bool msr_known[KVM_MSRS]; /* of kvm_state.c's table: this KVM has it */
 	bool tsc_offset_attr; /* the guest's TSC offset can be set exactly */
 	struct host_mutex slots_lock; /* guards slots */
 	struct kvm_slot slots[MEMORY_RANGES_MAX];
@@ -62,6 +64,8 @@ struct cpu_vcpu {
 /* kvm_state.c: all of v->cpu->s that KVM holds, out of it and into it. */
 enum lodge_err kvm_state_get(struct cpu_vcpu *v, struct lodge_error *err) LODGE_MUST_CHECK;
 enum lodge_err kvm_state_put(struct cpu_vcpu *v, struct lodge_error *err) LODGE_MUST_CHECK;
+/* Which MSRs this KVM holds. */
+enum lodge_err kvm_msrs_find(struct cpu_vm *vm, struct lodge_error *err) LODGE_MUST_CHECK;
 /* The guest's TSC is the host's plus s.tsc_offset from now on. */
 enum lodge_err kvm_tsc_put(struct cpu_vcpu *v, struct lodge_error *err) LODGE_MUST_CHECK;
 
@@ -70,6 +74,10 @@ enum lodge_err kvm_fallback(struct cpu_vcpu *v, struct lodge_error *err) LODGE_M
 
 /* kvm_exit.c: deal with why KVM_RUN came back. *done: run() returns @exit. */
 enum lodge_err kvm_exit_dispatch(struct cpu_vcpu *v, bool *done, enum cpu_exit *exit, struct lodge_error *err) LODGE_MUST_CHECK;
+
+/* kvm_cpuid.c */
+enum lodge_err kvm_model_check(const struct x86_cpu_model *m, struct lodge_error *err) LODGE_MUST_CHECK;
+enum lodge_err kvm_cpuid_put(const struct cpu_vcpu *v, struct lodge_error *err) LODGE_MUST_CHECK;
 
 /* kvm_probe.c */
 void kvm_probe(struct cpu_probe *out);

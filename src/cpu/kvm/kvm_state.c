@@ -8,6 +8,7 @@
 #define APIC_BASE_ENABLED UINT64_C(0xfee00800)
 #define APIC_BASE_BSP 0x100u
 #define XSAVE_BV_OFFSET 512
+#define MSR_INDICES_MAX 512
 #define KVM_SHADOW_MOV_SS 1
 #define KVM_SHADOW_STI 2
 
@@ -197,27 +198,51 @@ static enum lodge_err xsave_put(struct cpu_vcpu *v, struct lodge_error *err)
 
 /* ---- MSRs ---- */
 
-/* KVM stops at the first MSR it does not have; those are left out. */
+_Static_assert(ARRAY_LEN(msr_table) == KVM_MSRS, "kvm.h counts msr_table");
+
+enum lodge_err kvm_msrs_find(struct cpu_vm *vm, struct lodge_error *err)
+{
+	struct {
+		struct kvm_msr_list head;
+		uint32_t indices[MSR_INDICES_MAX];
+	} known = { .head = { .nmsrs = MSR_INDICES_MAX } };
+
+	if (ioctl(vm->kvm_fd, KVM_GET_MSR_INDEX_LIST, &known))
+		return fail(err, "list of MSRs");
+	for (unsigned i = 0; i < KVM_MSRS; i++) {
+		/* MTRRs and PAT are not listed, every KVM has them. */
+		vm->msr_known[i] = (msr_table[i].msr >= 0x200 && msr_table[i].msr <= 0x2ff);
+		for (unsigned k = 0; k < known.head.nmsrs; k++)
+			vm->msr_known[i] |= known.head.indices[k] == msr_table[i].msr;
+	}
+	return LODGE_OK;
+}
+
+/* KVM stops at the first MSR that the CPU model does not have; it is left out. */
 static enum lodge_err msrs_exchange(struct cpu_vcpu *v, bool put, struct lodge_error *err)
 {
 	char *base = (char *)&v->cpu->s.msr;
+	unsigned map[KVM_MSRS], total = 0;
 	struct msr_list list;
 
-	for (unsigned first = 0; first < ARRAY_LEN(msr_table);) {
-		unsigned n = ARRAY_LEN(msr_table) - first;
+	for (unsigned i = 0; i < KVM_MSRS; i++)
+		if (v->vm->msr_known[i])
+			map[total++] = i;
+	for (unsigned first = 0; first < total;) {
+		unsigned n = total - first;
 		int done;
 
 		memset(&list, 0, sizeof(list));
 		list.head.nmsrs = n;
 		for (unsigned i = 0; i < n; i++) {
-			list.entries[i].index = msr_table[first + i].msr;
-			list.entries[i].data = get_le64(base + msr_table[first + i].offset);
+			list.entries[i].index = msr_table[map[first + i]].msr;
+			list.entries[i].data = get_le64(base + msr_table[map[first + i]].offset);
 		}
 		done = ioctl(v->fd, put ? KVM_SET_MSRS : KVM_GET_MSRS, &list);
 		if (done < 0)
 			return fail(err, "MSRs");
 		for (unsigned i = 0; !put && i < (unsigned)done; i++)
-			put_le64(base + msr_table[first + i].offset, list.entries[i].data);
+			put_le64(base + msr_table[map[first + i]].offset, list.entries[i].data);
 		first += (unsigned)done + 1;
 	}
 	return LODGE_OK;

@@ -52,29 +52,6 @@ static uint32_t request_take(struct cpu_vcpu *v, uint32_t bits)
 
 /* ---- creation ---- */
 
-static enum lodge_err cpuid_put(struct cpu_vcpu *v, struct lodge_error *err)
-{
-	const struct x86_cpu_model *m = v->cpu->model;
-	struct {
-		struct kvm_cpuid2 head;
-		struct kvm_cpuid_entry2 entries[CPUID_ENTRIES_MAX + 2];
-	} table = { 0 };
-
-	for (unsigned i = 0; i < m->nentries; i++) {
-		const struct cpuid_entry *e = &m->entries[i];
-		struct kvm_cpuid_entry2 *k = &table.entries[table.head.nent++];
-		struct cpuid_regs r;
-
-		cpu_model_cpuid(m, v->cpu->index, 0, X86_XCR0_X87, e->leaf, e->subleaf, &r);
-		*k = (struct kvm_cpuid_entry2){ .function = e->leaf, .index = e->subleaf, .eax = r.eax, .ebx = r.ebx, .ecx = r.ecx, .edx = r.edx };
-		if (e->indexed)
-			k->flags = KVM_CPUID_FLAG_SIGNIFCANT_INDEX;
-	}
-	if (ioctl(v->fd, KVM_SET_CPUID2, &table))
-		return error_set_os(err, LODGE_ERR_UNSUPPORTED, errno, "KVM refuses the CPU model");
-	return LODGE_OK;
-}
-
 static enum lodge_err cpu_open(struct cpu_vcpu *v, unsigned index, struct lodge_error *err)
 {
 	v->cpu = host_alloc_sparse(sizeof(*v->cpu));
@@ -100,7 +77,7 @@ enum lodge_err kvm_vcpu_open(struct cpu_vcpu *v, unsigned index, struct lodge_er
 		v->run = NULL;
 		return error_set_os(err, LODGE_ERR_NOMEM, errno, "cannot map vcpu %u", index);
 	}
-	return cpuid_put(v, err);
+	return kvm_cpuid_put(v, err);
 }
 
 void kvm_vcpu_close(struct cpu_vcpu *v)

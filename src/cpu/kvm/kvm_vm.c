@@ -106,7 +106,7 @@ static enum lodge_err vm_set_up(struct cpu_vm *vm, struct lodge_error *err)
 	/* AMD's KVM knows neither; it needs none. */
 	(void)!ioctl(vm->vm_fd, KVM_SET_IDENTITY_MAP_ADDR, &identity);
 	(void)!ioctl(vm->vm_fd, KVM_SET_TSS_ADDR, (unsigned long)TSS_PAGES);
-	if (msrs_claim(vm, err) != LODGE_OK)
+	if (kvm_msrs_find(vm, err) != LODGE_OK || msrs_claim(vm, err) != LODGE_OK)
 		return err->code;
 	if (ioctl(vm->kvm_fd, KVM_CHECK_EXTENSION, KVM_CAP_EXIT_ON_EMULATION_FAILURE) > 0 &&
 	    capability_enable(vm, KVM_CAP_EXIT_ON_EMULATION_FAILURE, 1, "EXIT_ON_EMULATION_FAILURE", err) != LODGE_OK)
@@ -241,6 +241,7 @@ static void stats(struct cpu_vcpu *v, struct cpu_stats *out)
 const struct cpu_backend_ops cpu_backend_kvm = {
 	.name = "kvm",
 	.probe = kvm_probe,
+	.model_check = kvm_model_check,
 	.vm_create = vm_create,
 	.vm_destroy = vm_destroy,
 	.vcpu_create = vcpu_create,
