@@ -62,9 +62,9 @@ static bool operand_begin(struct x86_cpu *cpu, const struct string_op *op, unsig
 
 	if (!x86_linear(cpu, seg, off, op->size, access, &o->lin))
 		return false;
-	length = run_length(cpu, op, seg, off, o->lin, access);
 	if (unlikely(cpu->align_check && o->lin & (op->size - 1)))
-		length = 0; /* the slow element faults */
+		return cpu_fault(cpu, X86_EXC_AC, true, 0);
+	length = run_length(cpu, op, seg, off, o->lin, access);
 	*n = MIN(*n, length);
 	/* The first element goes first: a page that is missing is reported by its address, and before the other operand's faults. */
 	return mmu_span(cpu, o->lin, op->size, access, data_mode(cpu), &o->span);
