@@ -463,6 +463,7 @@ static bool is_hidden(const struct diff_case *c)
 	static const struct {
 		uint8_t len, b[4];
 	} hidden[] = {
+		{ 3, { 0x0f, 0x01, 0xc1 } },                              /* VMCALL: hypervisors have opinions on it */
 		{ 3, { 0x0f, 0x01, 0xee } }, { 3, { 0x0f, 0x01, 0xef } }, /* RDPKRU, WRPKRU */
 		{ 3, { 0x0f, 0x01, 0xfd } },                              /* RDPRU */
 		{ 3, { 0x0f, 0x01, 0xfa } }, { 3, { 0x0f, 0x01, 0xfb } }, /* MONITORX, MWAITX */
@@ -476,6 +477,8 @@ static bool is_hidden(const struct diff_case *c)
 		at++;
 	if (c->code[0] == 0xc4 && (c->code[1] & 0x1f) == 3 && (c->code[2] & 0x83) == 1 && (c->code[3] & 0xfe) == 0)
 		return true; /* VPERMQ and VPERMPD ignore W on AMD's processors */
+	if (c->code[at] == 0x0f && c->code[at + 1] == 0x01 && (c->code[at + 2] & 0xf8) == 0xd8)
+		return true; /* SVM */
 	for (unsigned i = 0; i < ARRAY_LEN(hidden); i++)
 		if (!memcmp(c->code + at, hidden[i].b, hidden[i].len))
 			return true;
@@ -705,7 +708,8 @@ static bool may_write_counter(const struct diff_case *c)
 	for (unsigned i = 0; i < c->insns; i++) {
 		if (x86_decode(c->code + c->start[i], c->len - c->start[i], c->mode, &insn) != DECODE_OK)
 			continue;
-		if ((insn.flags & INSN_MODRM && insn.reg == X86_RCX) || (!(insn.flags & INSN_MEM) && insn.rm == X86_RCX && insn.op < X86_OP_MOVS) || insn.vex_vvvv == X86_RCX)
+		if ((insn.flags & INSN_MODRM && insn.reg == X86_RCX) ||
+		    (!(insn.flags & INSN_MEM) && insn.rm == X86_RCX && insn.op < X86_OP_MOVS) || insn.vex_vvvv == X86_RCX)
 			return true;
 		if (insn.op >= X86_OP_MOVS && insn.op <= X86_OP_OUTS)
 			return true;
