@@ -2,8 +2,10 @@
 /*
  * /init of Lodge's own initramfs. Without "lodge.cmd" on the kernel command
  * line: a busybox shell on the console, power-off when it ends. With it: asks
- * for a command over the second serial port (src/vm/agent.h), runs it on the
- * console, reports its exit status and powers off.
+ * for a command over the second serial port (src/vm/agent.h has the protocol),
+ * runs it, reports its exit status and powers off.
+ *
+ * Also understood: lodge.size=COLUMNSxROWS, lodge.term=TYPE.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -15,9 +17,22 @@
 #include <sys/mount.h>
 #include <sys/reboot.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <termios.h>
 #include <unistd.h>
+
+struct options {
+	int command;
+	struct winsize size;
+	char term[32];
+};
+
+/* What the host asks us to run. */
+struct job {
+	char *command;
+	int input_by_host, raw_output;
+};
 
 static void power_off(void)
 {
@@ -35,7 +50,8 @@ static void mount_all(void)
 		{ "proc", "/proc", "proc", NULL },
 		{ "sysfs", "/sys", "sysfs", NULL },
 		{ "dev", "/dev", "devtmpfs", NULL },
-		{ "pts", "/dev/pts", "devpts", NULL },
+		{ "pts", "/dev/pts", "devpts", "mode=620,ptmxmode=666" },
+		{ "shm", "/dev/shm", "tmpfs", "mode=1777" },
 		{ "tmp", "/tmp", "tmpfs", "mode=1777" },
 		{ "run", "/run", "tmpfs", "mode=755" },
 	};
@@ -44,6 +60,44 @@ static void mount_all(void)
 		mkdir(mounts[i].where, 0755);
 		if (mount(mounts[i].what, mounts[i].where, mounts[i].type, 0, mounts[i].options) && errno != EBUSY)
 			fprintf(stderr, "init: cannot mount %s: %s\n", mounts[i].where, strerror(errno));
+	}
+}
+
+/* Modules of the kernel that the initramfs was made for; another kernel refuses them, and goes without. */
+static void load_modules(void)
+{
+	static const char *const modules[] = { "/lib/lodge/pvpanic.ko", "/lib/lodge/pvpanic-mmio.ko" };
+
+	for (size_t i = 0; i < sizeof(modules) / sizeof(modules[0]); i++) {
+		int fd = open(modules[i], O_RDONLY | O_CLOEXEC);
+
+		if (fd < 0)
+			continue;
+		if (syscall(SYS_finit_module, fd, "", 0) && errno != EEXIST && errno != ENOEXEC)
+			fprintf(stderr, "init: cannot load %s: %s\n", modules[i], strerror(errno));
+		close(fd);
+	}
+}
+
+static void read_options(struct options *o)
+{
+	char line[4097] = "", *save = NULL;
+	FILE *f = fopen("/proc/cmdline", "r");
+
+	if (f) {
+		if (!fgets(line, sizeof(line), f))
+			line[0] = 0;
+		fclose(f);
+	}
+	for (char *word = strtok_r(line, " \n", &save); word; word = strtok_r(NULL, " \n", &save)) {
+		unsigned short columns, rows;
+
+		if (!strcmp(word, "lodge.cmd"))
+			o->command = 1;
+		else if (sscanf(word, "lodge.size=%hux%hu", &columns, &rows) == 2)
+			o->size = (struct winsize){ .ws_col = columns, .ws_row = rows };
+		else if (!strncmp(word, "lodge.term=", 11))
+			snprintf(o->term, sizeof(o->term), "%s", word + 11);
 	}
 }
 
@@ -65,25 +119,22 @@ static void take_console(void)
 		close(fd);
 }
 
-static int wants_command(void)
-{
-	char line[4097] = "";
-	FILE *f = fopen("/proc/cmdline", "r");
-
-	if (f) {
-		if (!fgets(line, sizeof(line), f))
-			line[0] = 0;
-		fclose(f);
-	}
-	return strstr(line, " lodge.cmd") != NULL;
-}
-
-static pid_t start(char *const argv[])
+static pid_t start(const struct options *o, char *const argv[], int input, int raw_output)
 {
 	pid_t pid = fork();
 
 	if (pid == 0) {
+		struct termios t;
+
 		take_console();
+		if (o->size.ws_col)
+			ioctl(0, TIOCSWINSZ, &o->size);
+		if (raw_output && !tcgetattr(0, &t)) {
+			t.c_oflag &= ~(tcflag_t)OPOST;
+			tcsetattr(0, TCSANOW, &t);
+		}
+		if (input >= 0)
+			dup2(input, 0);
 		execv("/bin/sh", argv);
 		perror("init: /bin/sh");
 		_exit(127);
@@ -91,6 +142,7 @@ static pid_t start(char *const argv[])
 	return pid;
 }
 
+/* Reap whatever ends until @pid does. */
 static int wait_for(pid_t pid)
 {
 	int status;
@@ -105,6 +157,8 @@ static int wait_for(pid_t pid)
 	}
 }
 
+/* ---- the host's side of a command ---- */
+
 static int hex_digit(int c)
 {
 	if (c >= '0' && c <= '9')
@@ -112,45 +166,109 @@ static int hex_digit(int c)
 	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
-/* "X <hex>\n" from the host, as text; NULL if it makes no sense. */
-static char *read_command(FILE *port)
+/* Hex digits to bytes, in place and with a 0 behind them; returns how many. */
+static size_t decode_hex(char *text)
 {
-	char *line = NULL, *out;
-	size_t cap = 0, n = 0;
-	ssize_t len = getline(&line, &cap, port);
+	size_t n = 0;
 
-	if (len < 3 || line[0] != 'X')
-		return NULL;
-	out = malloc((size_t)len);
-	for (ssize_t i = 2; out && i + 1 < len && hex_digit(line[i]) >= 0 && hex_digit(line[i + 1]) >= 0; i += 2)
-		out[n++] = (char)(hex_digit(line[i]) << 4 | hex_digit(line[i + 1]));
-	if (out)
-		out[n] = 0;
-	free(line);
-	return out;
+	for (char *p = text; hex_digit(p[0]) >= 0 && hex_digit(p[1]) >= 0; p += 2)
+		text[n++] = (char)(hex_digit(p[0]) << 4 | hex_digit(p[1]));
+	text[n] = 0;
+	return n;
 }
 
-static void run_command(void)
+static FILE *open_port(int *fd)
 {
-	int fd = open("/dev/ttyS1", O_RDWR | O_NOCTTY | O_CLOEXEC);
 	struct termios t;
-	FILE *in;
-	char *command;
 
-	if (fd < 0 || tcgetattr(fd, &t)) {
+	*fd = open("/dev/ttyS1", O_RDWR | O_NOCTTY | O_CLOEXEC);
+	if (*fd < 0 || tcgetattr(*fd, &t)) {
 		perror("init: /dev/ttyS1");
-		power_off();
+		return NULL;
 	}
 	cfmakeraw(&t);
 	cfsetspeed(&t, B115200);
-	tcsetattr(fd, TCSANOW, &t);
-	in = fdopen(fd, "r");
-	dprintf(fd, "R\n");
-	command = in ? read_command(in) : NULL;
-	if (command) {
-		char *const argv[] = { "sh", "-c", command, NULL };
-		int status = wait_for(start(argv));
+	tcsetattr(*fd, TCSANOW, &t);
+	return fdopen(*fd, "r");
+}
 
+/* "X <flags> <hex>"; 0 if it makes no sense. */
+static int read_job(FILE *port, struct job *job)
+{
+	char *line = NULL, *hex;
+	size_t cap = 0;
+
+	if (getline(&line, &cap, port) < 0 || strncmp(line, "X ", 2))
+		return 0;
+	hex = strchr(line + 2, ' ');
+	if (!hex)
+		return 0;
+	*hex++ = 0;
+	decode_hex(hex);
+	job->command = hex;
+	job->input_by_host = strchr(line + 2, 'i') != NULL;
+	job->raw_output = strchr(line + 2, 'o') != NULL;
+	return 1;
+}
+
+/* Ask for input piece by piece and write it to the command. A pipe that is full holds the next question back. */
+static void feed(FILE *port, int port_fd, int out)
+{
+	char *line = NULL;
+	size_t cap = 0;
+
+	for (;;) {
+		size_t n;
+
+		dprintf(port_fd, "G\n");
+		if (getline(&line, &cap, port) < 0 || strncmp(line, "D ", 2))
+			_exit(0);
+		n = decode_hex(line + 2);
+		for (size_t done = 0; done < n;) {
+			ssize_t w = write(out, line + 2 + done, n - done);
+
+			if (w < 0)
+				_exit(0);
+			done += (size_t)w;
+		}
+	}
+}
+
+static int run_job(const struct options *o, const struct job *job, FILE *port, int port_fd)
+{
+	char *const argv[] = { "sh", "-c", job->command, NULL };
+	int pipe_fd[2] = { -1, -1 }, status;
+	pid_t feeder = -1, pid;
+
+	if (job->input_by_host && pipe2(pipe_fd, O_CLOEXEC)) {
+		perror("init: pipe");
+		return 127;
+	}
+	pid = start(o, argv, pipe_fd[0], job->raw_output);
+	if (job->input_by_host) {
+		close(pipe_fd[0]);
+		feeder = fork();
+		if (feeder == 0)
+			feed(port, port_fd, pipe_fd[1]);
+		close(pipe_fd[1]);
+	}
+	status = wait_for(pid);
+	if (feeder > 0)
+		kill(feeder, SIGKILL);
+	return status;
+}
+
+static void run_command(const struct options *o)
+{
+	int fd, status;
+	struct job job;
+	FILE *port = open_port(&fd);
+
+	if (!port)
+		power_off();
+	dprintf(fd, "R\n");
+	if (read_job(port, &job)) {
+		status = run_job(o, &job, port, fd);
 		tcdrain(1);
 		dprintf(fd, "S %d\n", status);
 		tcdrain(fd);
@@ -161,19 +279,22 @@ static void run_command(void)
 int main(void)
 {
 	char *const shell[] = { "-sh", NULL };
+	struct options options = { .term = "vt220" };
 
 	mount_all();
+	load_modules();
+	read_options(&options);
 	sethostname("lodge", 5);
 	setenv("PATH", "/bin:/sbin:/usr/bin:/usr/sbin", 1);
 	setenv("HOME", "/root", 1);
-	setenv("TERM", "vt220", 0);
-	setenv("PS1", "lodge:\\w\\$ ", 1);
+	setenv("TERM", options.term, 1);
 	if (chdir("/root") && chdir("/"))
 		power_off();
-	if (wants_command())
-		run_command();
+	if (options.command)
+		run_command(&options);
+	setenv("PS1", "lodge:\\w\\$ ", 1);
 	printf("\nWelcome to Lodge. `exit` or Ctrl-D powers the machine off.\n");
 	fflush(stdout);
-	wait_for(start(shell));
+	wait_for(start(&options, shell, -1, 0));
 	power_off();
 }

@@ -27,7 +27,9 @@ extern const struct cli_verb cli_run, cli_doctor, cli_version, cli_help;
 /* Ends with NULL. */
 extern const struct cli_verb *const cli_verbs[];
 
-/* "lodge: <text>" on stderr; returns CLI_ERROR. */
+/* "lodge: <text>" on stderr. */
+void cli_say(const char *text);
+/* The same; returns CLI_ERROR. */
 int cli_fail(const struct lodge_error *err);
 int cli_fail_text(const char *fmt, ...) LODGE_PRINTF(1, 2);
 

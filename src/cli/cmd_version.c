@@ -2,10 +2,6 @@
 /* lodge version */
 #include "cli/cli.h"
 
-#ifndef LODGE_VERSION
-#define LODGE_VERSION "0.1.0"
-#endif
-
 static int run(int argc, char **argv)
 {
 	(void)argv;

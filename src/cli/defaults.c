@@ -7,34 +7,38 @@
 
 #include "cli/defaults.h"
 
-#ifndef LODGE_DATA_DIR
-#define LODGE_DATA_DIR "/usr/local/share/lodge"
-#endif
-
-static bool find_in(const char *dir, const char *sub, const char *name, char *path, size_t cap)
+static char *find_in(const char *dir, const char *sub, const char *name)
 {
-	int n = snprintf(path, cap, "%s%s/%s", dir, sub, name);
+	char *path;
 
-	return n > 0 && (size_t)n < cap && access(path, R_OK) == 0;
+	if (asprintf(&path, "%s%s/%s", dir, sub, name) < 0)
+		return NULL;
+	if (access(path, R_OK) == 0)
+		return path;
+	free(path);
+	return NULL;
 }
 
-bool defaults_find(const char *name, char *path, size_t cap)
+/* The directory that the program is in, or "". */
+static void own_directory(char *dir, size_t cap)
 {
-	const char *env = getenv("LODGE_GUEST_DIR");
-	char self[4096];
-	ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
+	ssize_t n = readlink("/proc/self/exe", dir, cap - 1);
 	char *slash;
 
+	dir[MAX(n, 0)] = 0;
+	slash = strrchr(dir, '/');
+	if (slash)
+		*slash = 0;
+}
+
+char *defaults_find(const char *name)
+{
+	const char *env = getenv("LODGE_GUEST_DIR");
+	char dir[4096], *path;
+
 	if (env)
-		return find_in(env, "", name, path, cap);
-	if (n > 0) {
-		self[n] = 0;
-		slash = strrchr(self, '/');
-		if (slash) {
-			*slash = 0;
-			if (find_in(self, "/guest", name, path, cap))
-				return true;
-		}
-	}
-	return find_in(LODGE_DATA_DIR, "/guest", name, path, cap);
+		return find_in(env, "", name);
+	own_directory(dir, sizeof(dir));
+	path = find_in(dir, "/guest", name);
+	return path ? path : find_in(LODGE_DATA_DIR, "/guest", name);
 }

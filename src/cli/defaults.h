@@ -6,9 +6,10 @@
 #include "base/compiler.h"
 
 /*
- * The path of @name below $LODGE_GUEST_DIR, beside the program (build/guest) or
- * below the installed data directory; false if it is in none of them.
+ * The path of @name below $LODGE_GUEST_DIR, else below guest/ beside the program
+ * or in the installed data directory; NULL if it is in none of them. The
+ * caller frees it.
  */
-bool defaults_find(const char *name, char *path, size_t cap);
+char *defaults_find(const char *name);
 
 #endif

@@ -8,9 +8,14 @@
 
 const struct cli_verb *const cli_verbs[] = { &cli_run, &cli_doctor, &cli_version, &cli_help, NULL };
 
+void cli_say(const char *text)
+{
+	fprintf(stderr, "lodge: %s\n", text);
+}
+
 int cli_fail(const struct lodge_error *err)
 {
-	fprintf(stderr, "lodge: %s\n", err->text[0] ? err->text : lodge_err_name(err->code));
+	cli_say(err->text[0] ? err->text : lodge_err_name(err->code));
 	return CLI_ERROR;
 }
 

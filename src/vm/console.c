@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The user's end of a serial port; see console.h. */
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "base/fmt.h"
 #include "vm/console.h"
 
-#define RETRY_NS 10000000u
+#define RETRY_NS 20000000u /* for a port that is busy with a loopback test */
 
 static size_t queue_peek(struct console *c, uint8_t *buf, size_t cap)
 {
@@ -93,6 +95,8 @@ static size_t console_write(void *ctx, const uint8_t *buf, size_t len)
 	struct console *c = ctx;
 	size_t n, tail;
 
+	if (atomic_load_explicit(&c->muted, memory_order_relaxed))
+		return len;
 	host_mutex_lock(&c->lock);
 	n = MIN(len, CONSOLE_QUEUE_BYTES - c->len);
 	for (size_t done = 0; done < n;) {
@@ -111,6 +115,13 @@ static size_t console_write(void *ctx, const uint8_t *buf, size_t len)
 	return n;
 }
 
+static void console_input_wanted(void *ctx)
+{
+	struct console *c = ctx;
+
+	event_loop_post(c->loop, &c->want);
+}
+
 /* Hand pending input to the guest; what does not fit waits. */
 static void feed(struct console *c)
 {
@@ -127,9 +138,18 @@ static void feed(struct console *c)
 		c->in_fd = -1;
 }
 
-static void on_retry(void *ctx)
+static void on_room(void *ctx)
 {
-	feed(ctx);
+	struct console *c = ctx;
+
+	if (c->pending_len)
+		feed(c);
+}
+
+static void open_menu(struct console *c)
+{
+	c->in_menu = true;
+	c->command(c->command_ctx, CONSOLE_MENU);
 }
 
 static void menu_key(struct console *c, uint8_t key)
@@ -141,8 +161,6 @@ static void menu_key(struct console *c, uint8_t key)
 		c->command(c->command_ctx, CONSOLE_STATUS);
 	else if (key == CONSOLE_ESCAPE || key == ']' || key == 's')
 		c->pending[c->pending_len++] = CONSOLE_ESCAPE;
-	else
-		c->command(c->command_ctx, CONSOLE_HELP);
 }
 
 static void on_readable(void *ctx, unsigned events)
@@ -163,7 +181,7 @@ static void on_readable(void *ctx, unsigned events)
 		if (c->in_menu)
 			menu_key(c, buf[i]);
 		else if (c->escapes && buf[i] == CONSOLE_ESCAPE)
-			c->in_menu = true;
+			open_menu(c);
 		else
 			c->pending[c->pending_len++] = buf[i];
 	}
@@ -172,18 +190,38 @@ static void on_readable(void *ctx, unsigned events)
 	feed(c);
 }
 
+/*
+ * Non-blocking must not be set on the user's own open file, which other
+ * processes share: open a terminal or pipe once more. A regular file never blocks.
+ */
+static int reopen_nonblocking(int fd)
+{
+	char path[32];
+
+	fmt_string(path, sizeof(path), "/proc/self/fd/%d", fd);
+	return open(path, O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+}
+
+static bool may_block(int fd)
+{
+	return isatty(fd) == 1 || (lseek(fd, 0, SEEK_CUR) < 0 && errno == ESPIPE);
+}
+
 void console_init(struct console *c, struct event_loop *loop, int in_fd, int out_fd)
 {
-	*c = (struct console){ .loop = loop, .in_fd = in_fd, .out_fd = out_fd };
+	int own = out_fd >= 0 && may_block(out_fd) ? reopen_nonblocking(out_fd) : -1;
+
+	*c = (struct console){ .loop = loop, .in_fd = in_fd, .out_fd = own >= 0 ? own : out_fd, .out_own = own >= 0 };
 	c->in_watch = (struct event_watch){ .fd = in_fd, .fn = on_readable, .ctx = c };
-	c->out_watch = (struct event_watch){ .fd = out_fd, .fn = on_writable, .ctx = c };
+	c->out_watch = (struct event_watch){ .fd = c->out_fd, .fn = on_writable, .ctx = c };
 	c->kick = (struct event_post){ .fn = on_kick, .ctx = c };
-	timer_init(&c->retry, event_loop_timers(loop), on_retry, c);
+	c->want = (struct event_post){ .fn = on_room, .ctx = c };
+	timer_init(&c->retry, event_loop_timers(loop), on_room, c);
 }
 
 struct chardev console_chardev(struct console *c)
 {
-	return (struct chardev){ .write = console_write, .ctx = c };
+	return (struct chardev){ .write = console_write, .input_wanted = console_input_wanted, .ctx = c };
 }
 
 enum lodge_err console_attach(struct console *c, const struct chardev_client *client, struct lodge_error *err)
@@ -192,6 +230,11 @@ enum lodge_err console_attach(struct console *c, const struct chardev_client *cl
 	if (c->in_fd < 0)
 		return LODGE_OK;
 	return event_watch_add(c->loop, &c->in_watch, EVENT_READ, err);
+}
+
+void console_mute(struct console *c)
+{
+	atomic_store(&c->muted, true);
 }
 
 void console_drain(struct console *c)
@@ -206,8 +249,13 @@ void console_drain(struct console *c)
 
 void console_fini(struct console *c)
 {
+	if (!c->loop)
+		return;
 	timer_disarm(&c->retry);
 	event_watch_remove(c->loop, &c->in_watch);
 	event_watch_remove(c->loop, &c->out_watch);
 	event_loop_post_cancel(c->loop, &c->kick);
+	event_loop_post_cancel(c->loop, &c->want);
+	if (c->out_own)
+		close(c->out_fd);
 }

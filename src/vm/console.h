@@ -13,7 +13,7 @@
 #define CONSOLE_QUEUE_BYTES 65536
 #define CONSOLE_ESCAPE 0x1d /* Ctrl-] */
 
-enum console_command { CONSOLE_QUIT, CONSOLE_STATUS, CONSOLE_HELP };
+enum console_command { CONSOLE_MENU /* it opened: say what it has */, CONSOLE_QUIT, CONSOLE_STATUS };
 
 struct console {
 	struct event_loop *loop;
@@ -25,12 +25,16 @@ struct console {
 
 	/* I/O thread only */
 	struct event_watch in_watch, out_watch;
-	struct event_post kick;
+	struct event_post kick; /* there is output */
+	struct event_post want; /* the guest may have room for input */
 	bool in_menu;
 	bool out_broken;
 	uint8_t pending[256]; /* input that the guest has no room for yet */
 	size_t pending_len;
 	struct timer retry;
+
+	_Atomic bool muted;
+	bool out_own; /* out_fd is a descriptor of our own */
 
 	/* guarded by lock */
 	struct host_mutex lock;
@@ -39,13 +43,16 @@ struct console {
 	bool starved; /* the device was told "full" */
 };
 
+/* -1 for a side that is not wanted. */
 void console_init(struct console *c, struct event_loop *loop, int in_fd, int out_fd);
 /* The chardev that the machine's serial port writes to. */
 struct chardev console_chardev(struct console *c);
 /* After the machine exists: start reading input. Main thread, loop not running. */
 enum lodge_err console_attach(struct console *c, const struct chardev_client *client, struct lodge_error *err) LODGE_MUST_CHECK;
+/* From now on the guest's output goes nowhere. Any thread. */
+void console_mute(struct console *c);
 /* Write what is queued, for at most a second. Loop not running. */
 void console_drain(struct console *c);
-void console_fini(struct console *c);
+void console_fini(struct console *c); /* fine on a zeroed one; loop not running */
 
 #endif

@@ -1,0 +1,295 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The options of `lodge run`; see options.h. Ranges are vm_config_validate()'s business. */
+#include <errno.h>
+#include <getopt.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli/cli.h"
+#include "cli/defaults.h"
+#include "cli/options.h"
+
+/* Linux on this machine: its console, no probing of timers that are known to work, no distrust of a TSC that is kept in step. */
+#define KERNEL_DEFAULTS "console=ttyS0 no_timer_check tsc=reliable"
+
+enum { OPT_KERNEL = 256, OPT_INITRD, OPT_APPEND, OPT_FIRMWARE, OPT_VARS, OPT_ACCEL, OPT_CPU, OPT_HPET, OPT_NO_REBOOT, OPT_DEBUG_EXIT,
+       OPT_STATS, OPT_STATUS_FILE, OPT_CODE_CACHE, OPT_SOFT_OPTS, OPT_HELP };
+
+static const struct option options[] = {
+	{ "kernel", required_argument, NULL, OPT_KERNEL },
+	{ "initrd", required_argument, NULL, OPT_INITRD },
+	{ "append", required_argument, NULL, OPT_APPEND },
+	{ "firmware", required_argument, NULL, OPT_FIRMWARE },
+	{ "firmware-vars", required_argument, NULL, OPT_VARS },
+	{ "memory", required_argument, NULL, 'm' },
+	{ "cpus", required_argument, NULL, 'c' },
+	{ "name", required_argument, NULL, 'n' },
+	{ "accel", required_argument, NULL, OPT_ACCEL },
+	{ "cpu", required_argument, NULL, OPT_CPU },
+	{ "hpet", no_argument, NULL, OPT_HPET },
+	{ "no-reboot", no_argument, NULL, OPT_NO_REBOOT },
+	{ "debug-exit", optional_argument, NULL, OPT_DEBUG_EXIT },
+	{ "stats", no_argument, NULL, OPT_STATS },
+	{ "status-file", required_argument, NULL, OPT_STATUS_FILE },
+	{ "code-cache", required_argument, NULL, OPT_CODE_CACHE },
+	{ "soft-opts", required_argument, NULL, OPT_SOFT_OPTS },
+	{ "help", no_argument, NULL, OPT_HELP },
+	{ NULL, 0, NULL, 0 },
+};
+
+static bool parse_number(const char *text, unsigned long max, unsigned long *out)
+{
+	char *end;
+
+	errno = 0;
+	*out = strtoul(text, &end, 0);
+	return *text >= '0' && *text <= '9' && !*end && !errno && *out <= max;
+}
+
+static enum lodge_err parse_choice(const char *option, const char *text, const char *const *names, unsigned *out, struct lodge_error *err)
+{
+	const char *near = cli_nearest(text, names);
+
+	for (unsigned i = 0; names[i]; i++) {
+		if (!strcmp(names[i], text)) {
+			*out = i;
+			return LODGE_OK;
+		}
+	}
+	if (near)
+		return error_set(err, LODGE_ERR_ARG, "--%s does not know '%s'; did you mean '%s'?", option, text, near);
+	return error_set(err, LODGE_ERR_ARG, "--%s does not know '%s'; see `lodge help run`", option, text);
+}
+
+static enum lodge_err parse_size(const char *option, const char *text, uint64_t *bytes, struct lodge_error *err)
+{
+	struct lodge_error why = { 0 };
+
+	if (vm_parse_size(text, bytes, &why) != LODGE_OK)
+		return error_set(err, LODGE_ERR_ARG, "%s: %s", option, why.text);
+	return LODGE_OK;
+}
+
+static enum lodge_err parse_debug_exit(struct vm_config *c, const char *arg, struct lodge_error *err)
+{
+	unsigned long n;
+
+	c->debug_exit = true;
+	if (!arg)
+		return LODGE_OK;
+	if (!parse_number(arg, 0xffff, &n))
+		return error_set(err, LODGE_ERR_ARG, "--debug-exit='%s' is no port: write for example --debug-exit=0xf4", arg);
+	c->debug_exit_port = (uint16_t)n;
+	return LODGE_OK;
+}
+
+static enum lodge_err parse_one(struct run_options *o, int opt, const char *arg, struct lodge_error *err)
+{
+	static const char *const accels[] = { "auto", "kvm", "soft", NULL };
+	static const char *const levels[] = { "auto", "v1", "v2", "v3", NULL };
+	struct vm_config *c = &o->config;
+	unsigned long n;
+	unsigned choice;
+	enum lodge_err rc;
+
+	switch (opt) {
+	case OPT_KERNEL: c->kernel = arg; return LODGE_OK;
+	case OPT_INITRD: c->initrd = arg; return LODGE_OK;
+	case OPT_APPEND: c->append = arg; return LODGE_OK;
+	case OPT_FIRMWARE: c->firmware = arg; return LODGE_OK;
+	case OPT_VARS: c->firmware_vars = arg; return LODGE_OK;
+	case OPT_HPET: c->hpet = true; return LODGE_OK;
+	case OPT_NO_REBOOT: c->no_reboot = true; return LODGE_OK;
+	case OPT_STATS: c->stats = true; return LODGE_OK;
+	case OPT_STATUS_FILE: o->status_file = arg; return LODGE_OK;
+	case OPT_SOFT_OPTS: c->soft_opts = arg; return LODGE_OK;
+	case OPT_HELP: case 'h': o->help = true; return LODGE_OK;
+	case OPT_CODE_CACHE: return parse_size("--code-cache", arg, &c->code_cache_bytes, err);
+	case OPT_DEBUG_EXIT: return parse_debug_exit(c, arg, err);
+	case 'm': return parse_size("-m", arg, &c->ram_bytes, err);
+	case 'n': c->name = arg; return LODGE_OK;
+	case 'c':
+		if (!parse_number(arg, 1000000, &n))
+			return error_set(err, LODGE_ERR_ARG, "-c '%s' is no number of vcpus: write 1 to 16", arg);
+		c->vcpus = (unsigned)n;
+		return LODGE_OK;
+	case OPT_ACCEL:
+		rc = parse_choice("accel", arg, accels, &choice, err);
+		c->accel = rc ? c->accel : (enum vm_accel)choice;
+		return rc;
+	case OPT_CPU:
+		rc = parse_choice("cpu", arg, levels, &choice, err);
+		c->level = rc ? c->level : (enum cpu_level)choice;
+		return rc;
+	default:
+		return error_set(err, LODGE_ERR_INTERNAL, "option %d has no meaning", opt);
+	}
+}
+
+/* getopt_long() said '?' or ':'. */
+static enum lodge_err refused_option(const char *word, int opt, struct lodge_error *err)
+{
+	const char *names[ARRAY_LEN(options)], *near;
+	char name[64];
+	unsigned n = 0;
+
+	if (opt == ':')
+		return error_set(err, LODGE_ERR_ARG, "%s needs a value; see `lodge help run`", word);
+	if (strncmp(word, "--", 2))
+		return error_set(err, LODGE_ERR_ARG, "there is no option '-%c'; see `lodge help run`", optopt ? optopt : '?');
+	while (options[n].name) {
+		names[n] = options[n].name;
+		n++;
+	}
+	names[n] = NULL;
+	n = (unsigned)strcspn(word + 2, "=");
+	memcpy(name, word + 2, MIN(n, sizeof(name) - 1));
+	name[MIN(n, sizeof(name) - 1)] = 0;
+	for (unsigned i = 0; names[i]; i++)
+		if (!strcmp(names[i], name))
+			return error_set(err, LODGE_ERR_ARG, "--%s takes no value", name);
+	near = cli_nearest(name, names);
+	if (near)
+		return error_set(err, LODGE_ERR_ARG, "there is no option '--%s'; did you mean '--%s'?", name, near);
+	return error_set(err, LODGE_ERR_ARG, "there is no option '--%s'; see `lodge help run`", name);
+}
+
+/* CMD as one line for sh, each word in single quotes. */
+static char *quote_command(char **words)
+{
+	size_t len = 1;
+	char *out, *p;
+
+	for (char **w = words; *w; w++)
+		len += 4 * strlen(*w) + 3;
+	p = out = malloc(len);
+	if (!out)
+		return NULL;
+	for (char **w = words; *w; w++) {
+		*p++ = '\'';
+		for (const char *s = *w; *s; s++) {
+			if (*s == '\'') {
+				memcpy(p, "'\\''", 4);
+				p += 4;
+			} else {
+				*p++ = *s;
+			}
+		}
+		*p++ = '\'';
+		*p++ = w[1] ? ' ' : '\0';
+	}
+	return out;
+}
+
+static void find_status_file(struct run_options *o, int argc, char **argv)
+{
+	for (int i = 1; i < argc && strcmp(argv[i], "--"); i++) {
+		if (!strncmp(argv[i], "--status-file=", 14))
+			o->status_file = argv[i] + 14;
+		else if (!strcmp(argv[i], "--status-file") && i + 1 < argc)
+			o->status_file = argv[i + 1];
+	}
+}
+
+static enum lodge_err parse_all(struct run_options *o, int argc, char **argv, struct lodge_error *err)
+{
+	int opt, at = 1; /* the word that getopt looks at next */
+
+	optind = 0;      /* glibc: start over */
+	opterr = 0;
+	while ((opt = getopt_long(argc, argv, "+:m:c:n:h", options, NULL)) != -1) {
+		enum lodge_err rc;
+
+		at = optind;
+		if (opt == '?' || opt == ':')
+			return refused_option(argv[optind - 1], opt, err);
+		rc = parse_one(o, opt, optarg, err);
+		if (rc != LODGE_OK || o->help)
+			return rc;
+	}
+	if (optind == at && optind < argc) /* it did not step over a `--` */
+		return error_set(err, LODGE_ERR_ARG, "'%s' is no option; a kernel is given with --kernel, a command for the guest behind `--`",
+				 argv[optind]);
+	if (optind > at && optind == argc)
+		return error_set(err, LODGE_ERR_ARG, "there is no command behind `--`");
+	if (optind < argc) {
+		o->command = quote_command(argv + optind);
+		if (!o->command)
+			return error_set(err, LODGE_ERR_NOMEM, "out of memory");
+	}
+	return LODGE_OK;
+}
+
+enum lodge_err options_parse(struct run_options *o, int argc, char **argv, struct lodge_error *err)
+{
+	enum lodge_err rc;
+
+	vm_config_defaults(&o->config);
+	rc = parse_all(o, argc, argv, err);
+	if (rc != LODGE_OK && !o->status_file)
+		find_status_file(o, argc, argv);
+	return rc;
+}
+
+/* ---- what is assumed ---- */
+
+/* A terminal type goes onto the guest's command line: nothing but a plain word does. */
+static bool is_plain_word(const char *s)
+{
+	return s && *s && strlen(s) < 32 && s[strspn(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-+._")] == 0;
+}
+
+static enum lodge_err make_command_line(struct run_options *o, bool ours, const struct options_terminal *terminal, struct lodge_error *err)
+{
+	struct vm_config *c = &o->config;
+	char *text = NULL, words[160] = "";
+	size_t n = 0;
+
+	/* A command has to end, and nobody may be there to read: end by a reset, which --no-reboot turns into an exit status. */
+	if (c->no_reboot)
+		n += (size_t)snprintf(words + n, sizeof(words) - n, " panic=-1");
+	if (ours || o->command)
+		n += (size_t)snprintf(words + n, sizeof(words) - n, " quiet loglevel=3%s", o->command ? " lodge.cmd" : "");
+	if (terminal->present && (ours || o->command))
+		n += (size_t)snprintf(words + n, sizeof(words) - n, " lodge.size=%ux%u", terminal->columns, terminal->rows);
+	if (terminal->present && (ours || o->command) && is_plain_word(terminal->type))
+		snprintf(words + n, sizeof(words) - n, " lodge.term=%s", terminal->type);
+	if (asprintf(&text, KERNEL_DEFAULTS "%s%s%s", words, c->append ? " " : "", c->append ? c->append : "") < 0)
+		return error_set(err, LODGE_ERR_NOMEM, "out of memory");
+	o->append = text;
+	c->append = text;
+	return LODGE_OK;
+}
+
+enum lodge_err options_complete(struct run_options *o, const struct options_terminal *terminal, struct lodge_error *err)
+{
+	struct vm_config *c = &o->config;
+	bool ours = !c->kernel && !c->firmware;
+
+	if (o->command && c->firmware && !c->kernel)
+		return error_set(err, LODGE_ERR_ARG, "a command behind `--` needs Lodge's initramfs and so a kernel; --firmware alone boots neither");
+	if (o->command)
+		c->no_reboot = true; /* it runs once */
+	if (ours) {
+		o->kernel = defaults_find("cloud/vmlinuz");
+		if (!o->kernel)
+			return error_set(err, LODGE_ERR_NOT_FOUND, "no kernel to boot: give one with --kernel FILE, or get Debian's with `make guest`");
+		c->kernel = o->kernel;
+	}
+	if (!c->initrd && (ours || o->command)) {
+		o->initrd = defaults_find("initramfs.cpio");
+		if (!o->initrd)
+			return error_set(err, LODGE_ERR_NOT_FOUND, "no initramfs to boot with: give one with --initrd FILE, or build Lodge's with `make guest`");
+		c->initrd = o->initrd;
+	}
+	return c->kernel ? make_command_line(o, ours, terminal, err) : LODGE_OK;
+}
+
+void options_free(struct run_options *o)
+{
+	free(o->command);
+	free(o->append);
+	free(o->kernel);
+	free(o->initrd);
+	*o = (struct run_options){ 0 };
+}

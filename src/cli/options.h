@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The options of `lodge run`: from words to a vm_config, and what is assumed where none are given. */
+#ifndef LODGE_CLI_OPTIONS_H
+#define LODGE_CLI_OPTIONS_H
+
+#include "vm/vm_config.h"
+
+/* What the defaults depend on. */
+struct options_terminal {
+	bool present;
+	unsigned columns, rows;
+	const char *type; /* $TERM or NULL */
+};
+
+/* Strings are argv's or owned by this; config points into it. */
+struct run_options {
+	struct vm_config config;
+	const char *status_file;
+	char *command; /* quoted for sh; NULL: none */
+	bool help;
+	char *append, *kernel, *initrd;
+};
+
+/*
+ * Fill @o, zeroed, from argv[1..]. On failure what was understood so far stays,
+ * and status_file is right even if it stands behind the mistake.
+ */
+enum lodge_err options_parse(struct run_options *o, int argc, char **argv, struct lodge_error *err) LODGE_MUST_CHECK;
+
+/* Find the default kernel and initramfs where none are named, and make the kernel's command line. */
+enum lodge_err options_complete(struct run_options *o, const struct options_terminal *terminal, struct lodge_error *err) LODGE_MUST_CHECK;
+
+void options_free(struct run_options *o);
+
+#endif
