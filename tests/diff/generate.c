@@ -488,7 +488,7 @@ static bool is_hidden(const struct diff_case *c)
 /* Undefined opcodes stay away from the end: how many bytes are fetched for them is not defined. */
 static void place(struct diff_case *c, bool valid, struct diff_random *r)
 {
-	switch (diff_pick(r, valid ? 16 : 1000)) {
+	switch (valid ? diff_pick(r, 16) : 16) {
 	case 0: c->offset = 0x1000 - diff_pick(r, c->len + 1); break;
 	case 1: c->offset = diff_pick(r, 8) ? 0x40 : DIFF_CODE_BYTES - diff_pick(r, c->len + 1); break;
 	default: c->offset = 0x100 + diff_pick(r, 256); break;

@@ -86,10 +86,11 @@ __asm__(".text\n"
 	"	pop %r15; pop %r14; pop %r13; pop %r12; pop %rbp; pop %rbx\n"
 	"	mov $1, %eax\n"
 	"	ret\n"
-	/* libc's FS base first; the program's may have AC set. */
+	/* libc's FS base first; the program's may have AC set. A timer signal may come while we are here. */
 	"diff_host_signal:\n"
 	"	pushq $2; popfq\n"
-	"	rdfsbase %rax; push %rax; mov %rax, 0x6b8d00d8\n"
+	"	rdfsbase %rax; push %rax; cmp %rax, 0x6b8d00b0; je 1f; mov %rax, 0x6b8d00d8\n"
+	"1:\n"
 	"	mov 0x6b8d00b0, %rax; wrfsbase %rax\n"
 	"	call diff_host_signal_c\n"
 	"	pop %rax; wrfsbase %rax\n"
@@ -225,6 +226,7 @@ static bool host_run(void *ctx, const struct diff_case *c, struct diff_result *r
 	load_memory(&c->mem);
 	host.result = r;
 	host.ticks = 0;
+	rig->signal_fs = c->regs.fs_base;
 	memcpy(rig->gpr, c->regs.gpr, sizeof(rig->gpr));
 	memcpy(rig->xsave, c->regs.xsave, sizeof(rig->xsave));
 	rig->frame[0] = c->regs.rip;

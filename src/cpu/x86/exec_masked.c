@@ -27,13 +27,11 @@ static void vector_set(struct x86_cpu *cpu, unsigned n, const struct vector *v)
 	put_le64(bv, get_le64(bv) | X86_XCR0_SSE | X86_XCR0_AVX);
 }
 
-/* MMX registers are numbered physically, the image's slots from the top of the stack. */
+/* After mmx_transition() MMX registers and the image's slots, which count from the top of the stack, are the same. */
 static void mmx_get(const struct x86_cpu *cpu, unsigned n, struct vector *v)
 {
-	unsigned top = get_le16(cpu->s.xsave + XSAVE_FSW) >> 11 & 7;
-
 	__builtin_memset(v, 0, sizeof(*v));
-	__builtin_memcpy(v->b, cpu->s.xsave + XSAVE_ST + 16 * ((n - top) & 7), 8);
+	__builtin_memcpy(v->b, cpu->s.xsave + XSAVE_ST + 16 * (n & 7), 8);
 }
 
 static bool selected(const struct vector *mask, unsigned i, unsigned size)
@@ -90,12 +88,16 @@ static void mmx_transition(struct x86_cpu *cpu)
 static bool exec_maskmov(struct x86_cpu *cpu, const struct insn *insn)
 {
 	bool mmx = !insn->vex_pp;
+	unsigned bytes = mmx ? 8 : 16;
 	struct vector data, mask;
+	uint64_t lin;
 
 	if (mmx && fp_x87_pending(cpu))
 		return cpu_fault(cpu, X86_EXC_MF, false, 0);
 	if (cpu->align_check && (cpu->s.gpr[X86_RDI] & 7))
 		return cpu_fault(cpu, X86_EXC_AC, true, 0);
+	if (mmx)
+		mmx_transition(cpu);
 	cpu_leave(cpu);
 	if (mmx) {
 		mmx_get(cpu, insn->reg & 7, &data);
@@ -104,11 +106,10 @@ static bool exec_maskmov(struct x86_cpu *cpu, const struct insn *insn)
 		vector_get(cpu, insn->reg, &data);
 		vector_get(cpu, insn->rm, &mask);
 	}
-	if (!store_elements(cpu, insn, cpu->s.gpr[X86_RDI], mmx ? 8 : 16, 1, &mask, &data))
+	/* Processors of AMD's check all of the destination, and may. */
+	if (!element_address(cpu, insn, cpu->s.gpr[X86_RDI], bytes, X86_WRITE, &lin) || !mmu_probe_write(cpu, lin, bytes, data_mode(cpu)))
 		return false;
-	if (mmx)
-		mmx_transition(cpu);
-	return true;
+	return store_elements(cpu, insn, cpu->s.gpr[X86_RDI], bytes, 1, &mask, &data);
 }
 
 static bool exec_vmaskmov(struct x86_cpu *cpu, const struct insn *insn)

@@ -25,12 +25,15 @@ static bool is_waiting(const struct insn *insn)
 	return !is_x87_register_form(insn, 3, 4) && !is_x87_register_form(insn, 7, 4);
 }
 
-/* CVTPI2PD from memory touches no MMX register and leaves the x87 state alone. */
+/*
+ * CVTPI2PD and CVTPI2PS from memory touch no MMX register. Whether the latter
+ * cares for pending exceptions is left to the host.
+ */
 static bool touches_x87(const struct insn *insn)
 {
-	bool cvtpi2pd_mem = insn->map == 1 && insn->opcode == 0x2a && insn->vex_pp == 1 && (insn->flags & INSN_MEM);
+	bool cvtpi2px_mem = insn->map == 1 && insn->opcode == 0x2a && (insn->flags & INSN_MEM);
 
-	return insn->op == X86_OP_X87 || insn->op == X86_OP_FWAIT || (insn->op == X86_OP_MMX && !cvtpi2pd_mem);
+	return insn->op == X86_OP_X87 || insn->op == X86_OP_FWAIT || (insn->op == X86_OP_MMX && !cvtpi2px_mem);
 }
 
 /* MMX instructions with an XMM operand obey both sets of rules. */
@@ -127,11 +130,13 @@ static bool operand_address(struct x86_cpu *cpu, const struct insn *insn, uint64
 {
 	enum x86_access access = insn->mem_access & INSN_ACCESS_W ? X86_WRITE : X86_READ;
 	unsigned natural = insn->mem_bytes == 10 ? 8 : MIN(insn->mem_bytes, 16u);
+	bool allowed = x86_linear(cpu, insn->seg, insn_ea(cpu, insn), insn->mem_bytes, access, lin);
 
-	if (!x86_linear(cpu, insn->seg, insn_ea(cpu, insn), insn->mem_bytes, access, lin))
-		return false;
+	/* Before the address is found to be bad, which may be #SS. */
 	if (unlikely(insn->mem_align > 1 && (*lin & (insn->mem_align - 1u))))
 		return cpu_gp(cpu, 0);
+	if (unlikely(!allowed))
+		return false;
 	if (unlikely(cpu->align_check) && natural && (*lin & (natural - 1u)))
 		return cpu_fault(cpu, X86_EXC_AC, true, 0);
 	return true;
@@ -241,7 +246,7 @@ static bool host_faulted(struct x86_cpu *cpu, const struct insn *insn)
 {
 	if (cpu->thunks->fault_kind != HOST_FAULT_FPE)
 		return cpu_ud(cpu); /* an instruction that this host lacks */
-	if (touches_x87(insn) && is_waiting(insn) && fp_x87_pending(cpu))
+	if ((touches_x87(insn) || insn->op == X86_OP_MMX) && fp_x87_pending(cpu))
 		return cpu_fault(cpu, X86_EXC_MF, false, 0);
 	return cpu->s.cr4 & X86_CR4_OSXMMEXCPT ? cpu_fault(cpu, X86_EXC_XM, false, 0) : cpu_ud(cpu);
 }

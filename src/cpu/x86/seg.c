@@ -241,7 +241,7 @@ bool x86_linear(struct x86_cpu *cpu, unsigned seg, uint64_t offset, unsigned len
 			return true;
 	} else {
 		*lin = (uint32_t)(s->base + offset);
-		if (cpu->flat && seg < X86_FS && (seg != X86_CS || access != X86_WRITE))
+		if (cpu->flat && seg < X86_FS && (seg != X86_CS || access != X86_WRITE) && likely(offset + len - 1 <= UINT32_MAX))
 			return true;
 		if (x86_segment_allows(cpu, s, offset, len, access))
 			return true;
