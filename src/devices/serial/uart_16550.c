@@ -11,6 +11,7 @@
 
 #define UART_PORTS 8u
 #define UART_CLOCK_HZ 1843200u
+#define UART_LISTEN_POLLS 64u
 
 enum { REG_DATA, REG_IER, REG_IIR, REG_LCR, REG_MCR, REG_LSR, REG_MSR, REG_SCRATCH };
 
@@ -88,6 +89,22 @@ static void uart_16550_update(struct uart_16550 *u)
 
 /* ---- receiving ---- */
 
+/*
+ * A driver that sets itself up clears the FIFO; what was typed or piped before
+ * would be lost. So input waits outside until somebody listens: by interrupt,
+ * or by reading the line status over and over without having sent anything.
+ */
+static bool listens(const struct uart_16550 *u)
+{
+	return (u->state.ier & IER_RECEIVE) || u->polls >= UART_LISTEN_POLLS;
+}
+
+static void want_input(struct uart_16550 *u)
+{
+	if (u->config.out.input_wanted)
+		u->config.out.input_wanted(u->config.out.ctx);
+}
+
 /* Four characters of ten bits, between 100 us and 100 ms. */
 static uint64_t character_timeout_ns(const struct uart_16550 *u)
 {
@@ -151,8 +168,8 @@ static uint8_t read_data(struct uart_16550 *u)
 	s->rx_head = (uint8_t)((s->rx_head + 1) % UART_16550_FIFO);
 	s->rx_count--;
 	restart_timeout(u);
-	if (!s->rx_count && u->config.out.input_wanted)
-		u->config.out.input_wanted(u->config.out.ctx);
+	if (!s->rx_count)
+		want_input(u);
 	return byte;
 }
 
@@ -162,8 +179,8 @@ static void clear_rx(struct uart_16550 *u)
 
 	u->state.rx_count = 0;
 	restart_timeout(u);
-	if (had && u->config.out.input_wanted)
-		u->config.out.input_wanted(u->config.out.ctx);
+	if (had)
+		want_input(u);
 }
 
 /* ---- sending ---- */
@@ -191,6 +208,8 @@ static void write_data(struct uart_16550 *u, uint8_t byte)
 	struct uart_16550_state *s = &u->state;
 
 	s->thre_pending = 0;
+	if (u->polls < UART_LISTEN_POLLS)
+		u->polls = 0;
 	if (s->mcr & MCR_LOOP) {
 		receive(u, byte);
 		s->thre_pending = 1;
@@ -231,7 +250,8 @@ static void write_fcr(struct uart_16550 *u, uint8_t value)
 {
 	struct uart_16550_state *s = &u->state;
 
-	if ((value ^ s->fcr) & FCR_ENABLE)
+	/* A byte in the single holding register survives: Linux lets input interrupt before it turns the FIFO on. */
+	if (s->fcr & ~value & FCR_ENABLE)
 		value |= FCR_CLEAR_RX | FCR_CLEAR_TX;
 	s->fcr = value & 0xc9;
 	if (value & FCR_CLEAR_RX)
@@ -256,6 +276,8 @@ static uint8_t read_lsr(struct uart_16550 *u)
 	uint8_t lsr = u->state.lsr;
 
 	u->state.lsr &= (uint8_t)~LSR_ERRORS;
+	if (!(lsr & LSR_DATA) && u->polls < UART_LISTEN_POLLS && ++u->polls == UART_LISTEN_POLLS)
+		want_input(u);
 	return lsr;
 }
 
@@ -291,6 +313,8 @@ static void write_ier(struct uart_16550 *u, uint8_t value)
 	/* Enabling the interrupt while the holding register is empty raises it; 8250 drivers test for that. */
 	if ((value & ~s->ier & IER_THRE) && !s->tx_count)
 		s->thre_pending = 1;
+	if (value & ~s->ier & IER_RECEIVE)
+		want_input(u);
 	s->ier = value & 0x0f;
 }
 
@@ -352,7 +376,7 @@ static size_t client_room(void *dev)
 
 	host_mutex_lock(&u->lock);
 	/* In loopback the input is cut off; what waits outside comes later. */
-	room = u->state.mcr & MCR_LOOP ? 0 : fifo_bytes(u) - MIN((unsigned)u->state.rx_count, fifo_bytes(u));
+	room = (u->state.mcr & MCR_LOOP) || !listens(u) ? 0 : fifo_bytes(u) - MIN((unsigned)u->state.rx_count, fifo_bytes(u));
 	host_mutex_unlock(&u->lock);
 	return room;
 }
@@ -401,6 +425,7 @@ void uart_16550_fini(struct uart_16550 *u)
 void uart_16550_reset(struct uart_16550 *u)
 {
 	host_mutex_lock(&u->lock);
+	u->polls = 0;
 	u->state = (struct uart_16550_state){ .dll = 12, .lsr = LSR_THRE | LSR_IDLE, .msr = MSR_CTS | MSR_DSR | MSR_DCD };
 	timer_disarm(&u->timeout);
 	uart_16550_update(u);

@@ -33,6 +33,7 @@ struct uart_16550 {
 	struct timer timeout;
 	struct bus_region ports;
 	struct chardev_client client;  /* for the stream's owner */
+	unsigned polls;                /* of an idle line status in a row; guarded by lock */
 };
 
 void uart_16550_init(struct uart_16550 *u, const struct uart_16550_config *config);

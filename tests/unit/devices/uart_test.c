@@ -148,9 +148,9 @@ static void test_receive(void **state)
 	assert_int_equal(in(0), 'a');
 	assert_false(board.fake.level[0]); /* reading starts the time anew */
 	assert_int_equal(in(0), 'b');
-	assert_int_equal(board.wanted, 0);
+	assert_int_equal(board.wanted, 1); /* since the interrupt was enabled */
 	assert_int_equal(in(0), 'c');
-	assert_int_equal(board.wanted, 1);
+	assert_int_equal(board.wanted, 2);
 	assert_int_equal(in(5) & 1, 0);
 	input("0123456789abcd");
 	assert_int_equal(in(2), 0xc4);
@@ -166,6 +166,32 @@ static void test_receive(void **state)
 	input("z");
 	out(2, 0xc3); /* clear */
 	assert_int_equal(in(5) & 1, 0);
+}
+
+/* What came before a driver was ready waits outside and survives its clearing of the FIFO. */
+static void test_listens(void **state)
+{
+	unsigned wanted = board.wanted;
+
+	(void)state;
+	out(2, 7);
+	assert_int_equal(room(), 0);
+	out(1, 1);
+	assert_int_equal(board.wanted, wanted + 1);
+	assert_int_equal(room(), 16);
+	out(1, 0);
+	assert_int_equal(room(), 0);
+	for (unsigned i = 0; i < 63; i++)
+		(void)in(5);
+	out(0, 'x'); /* it was waiting to send */
+	for (unsigned i = 0; i < 63; i++)
+		(void)in(5);
+	assert_int_equal(room(), 0);
+	(void)in(5);
+	assert_int_equal(room(), 16);
+	assert_int_equal(board.wanted, wanted + 2);
+	out(0, 'y');
+	assert_int_equal(room(), 16);
 }
 
 static void test_loopback(void **state)
@@ -217,6 +243,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup(test_probe, setup),   cmocka_unit_test_setup(test_send, setup),
 		cmocka_unit_test_setup(test_full_stream, setup), cmocka_unit_test_setup(test_receive, setup),
+		cmocka_unit_test_setup(test_listens, setup), cmocka_unit_test_setup(test_state, setup),
 		cmocka_unit_test_setup(test_loopback, setup), cmocka_unit_test_setup(test_state, setup),
 	};
 	return cmocka_run_group_tests_name("uart", tests, NULL, NULL);
