@@ -35,7 +35,8 @@ static const struct {
 	  { [0] = "fsgsbase", [1] = "tsc_adjust", [3] = "bmi1", [5] = "avx2", [7] = "smep", [8] = "bmi2", [9] = "erms", [10] = "invpcid",
 	    [18] = "rdseed", [19] = "adx", [20] = "smap" } },
 	{ 7, 0, ECX, 0, { [2] = "umip", [22] = "rdpid" } },
-	{ 0x80000001, 0, ECX, 0, { [0] = "lahf", [5] = "lzcnt", [8] = "prefetchw" } },
+	/* CMP_LEGACY and TOPOEXT describe leaves; PREFETCHW does nothing at worst. */
+	{ 0x80000001, 0, ECX, 1u << 1 | 1u << 8 | 1u << 22, { [0] = "lahf", [5] = "lzcnt" } },
 	{ 0x80000001, 0, EDX, 1u << 9, { [11] = "syscall", [20] = "nx", [26] = "1g pages", [27] = "rdtscp", [29] = "lm" } },
 	{ 0xd, 1, EAX, 0, { [0] = "xsaveopt", [1] = "xsavec", [3] = "xsaves" } },
 };
