@@ -20,6 +20,11 @@ void host_free(void *p); /* NULL is fine */
 void *host_alloc_sparse(size_t bytes) LODGE_MUST_CHECK;
 void host_free_sparse(void *p, size_t bytes);
 
+/* The same behind an inaccessible page: running off the lower end faults. @bytes is a multiple of 4096. */
+void *host_alloc_stack(size_t bytes) LODGE_MUST_CHECK;
+void host_free_stack(void *p, size_t bytes);
+#define HOST_STACK_GUARD 4096u
+
 /* Nanoseconds: monotonic since some fixed point, and since 1970 (UTC). */
 uint64_t host_clock_ns(void);
 uint64_t host_wallclock_ns(void);

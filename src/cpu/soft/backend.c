@@ -115,6 +115,7 @@ static void soft_vcpu_destroy(struct cpu_vcpu *vcpu)
 	cpu_fp_destroy(&v->cpu);
 	host_free(v->cpu.interp_cache);
 	host_code_free(&v->area);
+	soft_shadow_fini(v);
 	soft_blocks_fini(v);
 	host_free_sparse(vcpu, sizeof(*vcpu));
 }
@@ -173,6 +174,11 @@ static enum lodge_err soft_vcpu_create(struct cpu_vm *vm, unsigned index, const 
 		return e;
 	}
 	soft_stubs_emit(v);
+	e = soft_shadow_init(v, err);
+	if (e) {
+		soft_vcpu_destroy(vcpu);
+		return e;
+	}
 	vm->soft.vcpu[index] = v;
 	*out = vcpu;
 	return LODGE_OK;

@@ -19,18 +19,16 @@ enum lodge_err soft_blocks_init(struct soft_vcpu *v, struct lodge_error *err)
 	v->sites = host_alloc_sparse(sizeof(*v->sites) * v->sites_max);
 	v->hash = host_alloc_sparse(sizeof(void *) * HASH_SIZE);
 	v->page_hash = host_alloc_sparse(sizeof(void *) * PAGE_HASH_SIZE);
-	v->cell_values = host_alloc_sparse(sizeof(uint64_t) * SOFT_BLOCKS_MAX * 2);
 	v->cell_links = host_alloc_sparse(sizeof(void *) * SOFT_BLOCKS_MAX * 2);
 	for (unsigned i = 0; i < 2; i++) {
 		v->live_cells[i] = host_alloc_sparse(sizeof(uint32_t) * SOFT_BLOCKS_MAX * 2);
 		v->live_ibtc[i] = host_alloc_sparse(sizeof(uint32_t) * SOFT_IBTC_ENTRIES * TLB_NMODES);
 	}
-	if (!v->blocks || !v->maps || !v->sites || !v->hash || !v->page_hash || !v->cell_values || !v->cell_links || !v->live_cells[0] ||
+	if (!v->blocks || !v->maps || !v->sites || !v->hash || !v->page_hash || !v->cell_links || !v->live_cells[0] ||
 	    !v->live_cells[1] || !v->live_ibtc[0] || !v->live_ibtc[1]) {
 		soft_blocks_fini(v);
 		return error_set(err, LODGE_ERR_NOMEM, "no address space for the software CPU's tables; raise `ulimit -v`");
 	}
-	v->cells = (uint64_t)(uintptr_t)v->cell_values;
 	return LODGE_OK;
 }
 
@@ -41,7 +39,6 @@ void soft_blocks_fini(struct soft_vcpu *v)
 	host_free_sparse(v->sites, sizeof(*v->sites) * v->sites_max);
 	host_free_sparse(v->hash, sizeof(void *) * HASH_SIZE);
 	host_free_sparse(v->page_hash, sizeof(void *) * PAGE_HASH_SIZE);
-	host_free_sparse(v->cell_values, sizeof(uint64_t) * SOFT_BLOCKS_MAX * 2);
 	host_free_sparse(v->cell_links, sizeof(void *) * SOFT_BLOCKS_MAX * 2);
 	for (unsigned i = 0; i < 2; i++) {
 		host_free_sparse(v->live_cells[i], sizeof(uint32_t) * SOFT_BLOCKS_MAX * 2);
@@ -148,7 +145,7 @@ void soft_block_kill(struct soft_vcpu *v, struct soft_block *b)
 static bool block_span(const struct soft_block *b, uint64_t ram_page, unsigned *first, unsigned *last)
 {
 	unsigned offset = (unsigned)(b->gpa & 0xfff);
-	unsigned in_first = MIN((unsigned)b->bytes, 4096 - offset);
+	unsigned in_first = MIN((unsigned)b->bytes_seen, 4096 - offset);
 
 	if (b->ram_page == ram_page) {
 		*first = offset;
@@ -157,7 +154,7 @@ static bool block_span(const struct soft_block *b, uint64_t ram_page, unsigned *
 	}
 	if (b->gpa2 != UINT64_MAX && b->ram_page2 == ram_page) {
 		*first = 0;
-		*last = b->bytes - in_first - 1;
+		*last = b->bytes_seen - in_first - 1;
 		return true;
 	}
 	return false;
@@ -216,6 +213,7 @@ void soft_flush_all_blocks(struct soft_vcpu *v)
 	v->code_used = v->stubs.end;
 	v->cold_used = (uint32_t)(v->area.bytes / 2);
 	v->invalidations++;
+	soft_shadow_forget(v, true);
 }
 
 struct soft_block *soft_block_by_code(struct soft_vcpu *v, uint32_t offset)

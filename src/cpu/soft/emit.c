@@ -150,6 +150,11 @@ void emit_jmp_mem(struct emit *e, struct host_mem m)
 	emit_op_mem(e, 0, 0, 0xff, 4, &m);
 }
 
+void emit_call_mem(struct emit *e, struct host_mem m)
+{
+	emit_op_mem(e, 0, 0, 0xff, 2, &m);
+}
+
 void emit_jmp_reg(struct emit *e, unsigned reg)
 {
 	emit_op_reg(e, 0, 0, 0xff, 4, reg);

@@ -104,6 +104,7 @@ uint8_t *emit_jmp(struct emit *e, uint64_t target_rx);
 uint8_t *emit_jcc(struct emit *e, unsigned cond, uint64_t target_rx);
 void emit_call(struct emit *e, uint64_t target_rx);
 void emit_jmp_mem(struct emit *e, struct host_mem m);
+void emit_call_mem(struct emit *e, struct host_mem m);
 void emit_jmp_reg(struct emit *e, unsigned reg);
 /* A short forward jump: returns the displacement byte for emit_here8(). */
 uint8_t *emit_jrcxz8(struct emit *e);

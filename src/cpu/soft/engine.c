@@ -33,7 +33,7 @@ uint64_t soft_interp_site(struct soft_vcpu *v, const struct soft_site *site)
 		next = (uint32_t)next;
 	v->jit_insns--;
 	interpret(v, site->rip, &site->insn);
-	if (!site->ends && v->cpu.s.rip == next && v->invalidations == invalidations && !v->cpu.s.interrupt_shadow) {
+	if (!site->ends && v->cpu.s.rip == next && v->invalidations == invalidations && !v->shadow_reset && !v->cpu.s.interrupt_shadow) {
 		cpu_fpu_enter(&v->cpu);
 		return 0;
 	}
@@ -50,7 +50,7 @@ static uint64_t slow_access(struct soft_vcpu *v, uint64_t lin, const struct soft
 	if ((lin & 0xfff) + data->size <= 4096 && mmu_canonical(lin) && !v->vm->options.notlb) {
 		cpu->s.rip = data->rip;
 		if (mmu_fill(cpu, lin, kind == TLB_WRITE ? X86_WRITE : X86_READ, cpu->tlb_mode) &&
-		    cpu->tlb[cpu->tlb_mode][kind].tag[i] == (lin & ~UINT64_C(0xfff)) && v->invalidations == invalidations) {
+		    cpu->tlb[cpu->tlb_mode][kind].tag[i] == (lin & ~UINT64_C(0xfff)) && v->invalidations == invalidations && !v->shadow_reset) {
 			cpu_fpu_enter(cpu);
 			return 0;
 		}
@@ -131,6 +131,8 @@ static struct soft_block *current_block(struct soft_vcpu *v)
 	if (!mmu_canonical(cpu->s.rip) || (cpu->code_mode != X86_MODE_64 && cpu->s.rip > UINT32_MAX) || !mmu_exec_entry(cpu, cpu->s.rip, &index))
 		return NULL;
 	soft_ibtc_select(v, cpu->tlb_mode, key);
+	if (cpu->marks[TLB_NMODES * TLB_NKINDS + user].nonglobal[index / 64] >> (index % 64) & 1)
+		v->shadow_nonglobal |= 1u << cpu->tlb_mode;
 	b = soft_block_find(v, cpu->s.rip, cpu->itlb[user].gpa_page[index] | (cpu->s.rip & 0xfff), key);
 	if (b)
 		return b;
@@ -140,15 +142,36 @@ static struct soft_block *current_block(struct soft_vcpu *v)
 	return soft_translate(v, key, user, index);
 }
 
+/*
+ * Generated code has executed a RET to s.rip. To an address that is not
+ * canonical it should have been a #GP: take it back and let the interpreter raise.
+ */
+static void finish_ret(struct soft_vcpu *v)
+{
+	const struct soft_site *ret = &v->sites[v->ret_site];
+
+	if (v->cpu.code_mode != X86_MODE_64 || mmu_canonical(v->cpu.s.rip))
+		return;
+	v->cpu.s.rip = ret->rip;
+	v->cpu.s.gpr[X86_RSP] -= 8 + (ret->insn.imm_bytes ? (uint16_t)ret->insn.imm : 0u);
+	v->jit_insns--;
+	soft_step(v);
+}
+
 static uint64_t enter(struct soft_vcpu *v, const struct soft_block *b)
 {
+	unsigned mode = v->cpu.tlb_mode;
+	uint64_t exit;
 	union {
 		const uint8_t *code;
 		soft_enter_fn *fn;
 	} stub = { .code = v->area.rx + v->stubs.enter };
 
 	cpu_fpu_enter(&v->cpu);
-	return stub.fn(v->area.rx + b->entry[SOFT_ENTRY_PLAIN]);
+	soft_shadow_prepare(v);
+	exit = stub.fn(v->area.rx + b->entry[SOFT_ENTRY_PLAIN]);
+	v->shadow_rsp[mode] = v->jit_rsp;
+	return exit;
 }
 
 /*
@@ -197,6 +220,10 @@ static void run_blocks(struct soft_vcpu *v)
 				v->jit_insns--;
 			soft_step(v);
 			indirect = exit == SOFT_EXIT_STEP_INDIRECT;
+			invalidations = v->invalidations;
+		} else if (exit == SOFT_EXIT_INDIRECT) {
+			finish_ret(v);
+			indirect = true;
 			invalidations = v->invalidations;
 		} else if (exit == SOFT_EXIT_REQUEST) {
 			return;

@@ -38,6 +38,8 @@ bool soft_fault_hook(struct host_fault *f)
 	if (cpu->engine != cpu || f->kind == HOST_FAULT_BUS)
 		return false;
 	v = soft_of(cpu);
+	if (soft_shadow_overflow(v, f))
+		return true;
 	if (pc < (uint64_t)(uintptr_t)v->area.rx || pc >= (uint64_t)(uintptr_t)v->area.rx + v->area.bytes)
 		return false;
 	offset = (uint32_t)(pc - (uint64_t)(uintptr_t)v->area.rx);

@@ -111,9 +111,7 @@ static uint64_t cold_miss(struct tr *t, const struct tr_ea *ea, enum tlb_kind ki
 
 static size_t tlb_offset(const struct tr *t, enum tlb_kind kind, bool delta)
 {
-	unsigned mode = t->b->key >> SOFT_KEY_TLB_SHIFT & 3;
-
-	return offsetof(struct x86_cpu, tlb) + (mode * TLB_NKINDS + kind) * sizeof(struct x86_tlb_array) +
+	return offsetof(struct x86_cpu, tlb) + (tr_tlb_mode(t) * TLB_NKINDS + kind) * sizeof(struct x86_tlb_array) +
 	       (delta ? offsetof(struct x86_tlb_array, delta) : offsetof(struct x86_tlb_array, tag));
 }
 

@@ -92,7 +92,7 @@ void soft_link_to(struct soft_vcpu *v, struct soft_link *link, struct soft_block
 	if (link->cell == SOFT_NO_CELL) {
 		link_patch(v, link, soft_link_code(v, link));
 	} else {
-		v->cell_values[link->cell] = soft_link_code(v, link);
+		v->cells[link->cell] = soft_link_code(v, link);
 		v->live_cells[global][v->nlive_cells[global]++] = link->cell;
 		filter_add(v, to->rip);
 	}
@@ -111,7 +111,7 @@ void soft_unlink(struct soft_vcpu *v, struct soft_link *link)
 	if (link->cell == SOFT_NO_CELL)
 		link_patch(v, link, stub);
 	else
-		v->cell_values[link->cell] = stub;
+		v->cells[link->cell] = stub;
 }
 
 static unsigned block_mode(const struct soft_block *b)
@@ -137,6 +137,7 @@ void soft_ibtc_select(struct soft_vcpu *v, unsigned mode, uint32_t key)
 		v->nlive_ibtc[g] = kept;
 	}
 	v->ibtc_key[mode] = key;
+	v->shadow_reset |= 1u << mode;
 }
 
 void soft_ibtc_fill(struct soft_vcpu *v, struct soft_block *b)
@@ -171,6 +172,7 @@ void soft_on_tlb_flush(struct x86_cpu *cpu, bool global)
 {
 	struct soft_vcpu *v = soft_of(cpu);
 
+	soft_shadow_forget(v, global);
 	drop_live(v, 0, false, 0);
 	if (global) {
 		drop_live(v, 1, false, 0);
@@ -183,6 +185,8 @@ void soft_on_tlb_flush_page(struct x86_cpu *cpu, uint64_t lin)
 	struct soft_vcpu *v = soft_of(cpu);
 	unsigned h = filter_hash(lin);
 
+	/* The kernel drops pages of its own rarely. */
+	soft_shadow_forget(v, lin >> 63);
 	if (!(v->exec_filter[h / 64] >> (h % 64) & 1))
 		return;
 	drop_live(v, 0, true, lin >> 12);

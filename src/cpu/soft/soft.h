@@ -26,6 +26,7 @@
 #define SOFT_CODE_CACHE_DEFAULT (UINT64_C(128) << 20)
 #define SOFT_CODE_CACHE_MIN (UINT64_C(1) << 20)
 #define SOFT_NO_CELL UINT32_MAX
+#define SOFT_SHADOW_BYTES 65536u
 
 /*
  * Everything about the vcpu's mode that generated code relies on; part of a
@@ -65,6 +66,7 @@ struct soft_block {
 	uint64_t gpa2, ram_page2;   /* second page of a straddling instruction; gpa2 = UINT64_MAX if none */
 	uint32_t key;
 	uint16_t bytes;             /* guest bytes */
+	uint16_t bytes_seen;        /* and those behind them that the translation relies on, same page */
 	uint16_t insns;
 	bool dead;
 	uint32_t entry[SOFT_NENTRIES]; /* cache offsets */
@@ -99,7 +101,7 @@ struct LODGE_PACKED soft_slow_data {
 };
 
 /* Return values of soft_enter(): a struct soft_link pointer, or one of these. */
-enum soft_exit { SOFT_EXIT_AGAIN, SOFT_EXIT_REQUEST, SOFT_EXIT_STEP, SOFT_EXIT_STEP_INDIRECT, SOFT_EXIT_SMALL_MAX = 16 };
+enum soft_exit { SOFT_EXIT_AGAIN, SOFT_EXIT_REQUEST, SOFT_EXIT_STEP, SOFT_EXIT_STEP_INDIRECT, SOFT_EXIT_INDIRECT, SOFT_EXIT_SMALL_MAX = 16 };
 
 struct soft_options {
 	bool interp;   /* never translate */
@@ -119,6 +121,8 @@ struct soft_stubs {
 	uint32_t exit, exit_parked;           /* R10: return value */
 	uint32_t slow[TLB_NKINDS][2];         /* R10: linear address; [1]: flags parked */
 	uint32_t interp, interp_stop;         /* R11: struct soft_site */
+	uint32_t dispatch[TLB_NMODES];        /* R10: guest RIP to go on at; flags live */
+	uint32_t ret_miss[TLB_NMODES];        /* the same after emptying the shadow stack */
 	uint32_t fault;                       /* the fault hook resumes here */
 	uint32_t end;
 };
@@ -135,7 +139,12 @@ struct soft_vcpu {
 
 	/* Used by generated code. */
 	uint64_t self;          /* address of this struct */
-	uint64_t cells;         /* uint64_t[]: targets of cross-page links */
+	uint64_t jit_rsp;       /* RSP of generated code while C runs: a place in a shadow stack */
+	uint64_t c_rsp;         /* RSP of C while generated code runs */
+	uint64_t shadow_base[TLB_NMODES]; /* RSP of an empty shadow stack */
+	uint64_t ret_target;    /* where the last RET goes, */
+	uint32_t ret_site;      /* and which it was (sites[]) */
+	uint32_t pad2;
 	uint64_t park_rax, park_rcx;
 	uint32_t park_flags, pad;
 	uint64_t tmp[2];
@@ -147,6 +156,11 @@ struct soft_vcpu {
 	void *env_ctx;
 	_Atomic uint32_t in_engine;
 	_Atomic uint32_t sleep_word;   /* bumped by request() for halted vcpus */
+
+	uint8_t *shadow[TLB_NMODES];    /* SOFT_SHADOW_BYTES each, guarded; see shadow.c */
+	uint64_t shadow_rsp[TLB_NMODES];
+	uint32_t shadow_reset;          /* modes whose stack is to be emptied before generated code runs again */
+	uint32_t shadow_nonglobal;      /* modes that ran code in pages which are not global */
 
 	struct host_code_area area;
 	uint32_t code_used;             /* hot code grows from the start of the cache, */
@@ -160,7 +174,6 @@ struct soft_vcpu {
 	struct soft_block **page_hash;
 	struct soft_site *sites;
 	uint32_t nsites, sites_max;
-	uint64_t *cell_values;
 	struct soft_link **cell_links;
 	uint32_t ncells;
 	uint32_t ibtc_key[TLB_NMODES];  /* block key that a table serves */
@@ -177,6 +190,7 @@ struct soft_vcpu {
 	struct cpu_stats stats;
 	uint64_t chaos_state;
 	struct soft_ibtc ibtc[TLB_NMODES];
+	uint64_t cells[SOFT_BLOCKS_MAX * 2]; /* targets of links to other pages */
 };
 
 struct soft_vm {
@@ -221,6 +235,13 @@ void soft_ibtc_select(struct soft_vcpu *v, unsigned mode, uint32_t key);
 void soft_on_tlb_flush(struct x86_cpu *cpu, bool global);
 void soft_on_tlb_flush_page(struct x86_cpu *cpu, uint64_t lin);
 uint64_t soft_link_code(const struct soft_vcpu *v, const struct soft_link *link);
+
+/* shadow.c: paired calls and returns */
+enum lodge_err soft_shadow_init(struct soft_vcpu *v, struct lodge_error *err) LODGE_MUST_CHECK;
+void soft_shadow_fini(struct soft_vcpu *v);
+void soft_shadow_prepare(struct soft_vcpu *v);
+void soft_shadow_forget(struct soft_vcpu *v, bool global);
+bool soft_shadow_overflow(struct soft_vcpu *v, struct host_fault *fault);
 
 /* code_map.c: the shared map of pages that hold code, and stopping other vcpus */
 enum lodge_err soft_code_map_init(struct soft_vm *vm, struct lodge_error *err) LODGE_MUST_CHECK;

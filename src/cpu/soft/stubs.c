@@ -72,7 +72,9 @@ static void emit_enter(struct emit *e)
 			emit8(e, 0x41);
 		emit8(e, 0x50 | (callee_saved[i] & 7));
 	}
-	emit_alu_imm(e, 5, HR_RSP, 8); /* generated code runs with RSP 16-byte aligned */
+	emit_alu_imm(e, 5, HR_RSP, 8); /* where C functions are called from generated code: 16-byte aligned */
+	emit_store(e, GS_FIELD(c_rsp), HR_RSP);
+	emit_load(e, HR_RSP, GS_FIELD(jit_rsp));
 	emit_mov(e, HR_R10, HR_RDI);
 	emit_load_flags(e);
 	emit_load_gprs(e);
@@ -92,8 +94,16 @@ static void emit_exit_tail(struct emit *e)
 	emit8(e, 0xc3);
 }
 
+/* From the shadow stack to C's. */
+static void emit_switch_stack(struct emit *e)
+{
+	emit_store(e, GS_FIELD(jit_rsp), HR_RSP);
+	emit_load(e, HR_RSP, GS_FIELD(c_rsp));
+}
+
 static void emit_exit(struct emit *e)
 {
+	emit_switch_stack(e);
 	emit8(e, 0x9c); /* pushf */
 	emit_save_gprs(e);
 	emit_merge_flags(e);
@@ -106,8 +116,10 @@ static void emit_exit(struct emit *e)
  */
 static void emit_bridge(struct emit *e, uint64_t fn, bool slow)
 {
+	struct host_mem jit_rsp = GS_FIELD(jit_rsp);
 	uint8_t *back;
 
+	emit_switch_stack(e);
 	emit8(e, 0x9c);
 	emit_save_gprs(e);
 	emit_merge_flags(e);
@@ -115,30 +127,32 @@ static void emit_bridge(struct emit *e, uint64_t fn, bool slow)
 	if (slow) {
 		emit_mov(e, HR_RSI, HR_R10);
 		/* the data lies behind the 5-byte jump at the return address */
-		emit_load(e, HR_RDX, (struct host_mem){ .base = HR_RSP, .index = HR_NONE });
+		emit_load(e, HR_RDX, GS_FIELD(jit_rsp));
+		emit_load(e, HR_RDX, (struct host_mem){ .base = HR_RDX, .index = HR_NONE });
 		emit_alu_imm(e, 0, HR_RDX, 5);
 	} else {
 		emit_mov(e, HR_RSI, HR_R11);
 	}
-	emit_alu_imm(e, 5, HR_RSP, 8);
 	emit_call_c(e, fn);
-	emit_alu_imm(e, 0, HR_RSP, 8);
 	emit_op_reg(e, EMIT_W, 0, 0x85, HR_RAX, HR_RAX);
 	emit8(e, 0x74); /* jz back */
 	emit8(e, 0);
 	back = e->p - 1;
-	emit_alu_imm(e, 0, HR_RSP, 8); /* drop the return address */
+	emit_op_mem(e, EMIT_W, 0, 0x83, 0, &jit_rsp); /* drop the return address */
+	emit8(e, 8);
 	emit_imm(e, HR_R10, SOFT_EXIT_AGAIN);
 	emit_exit_tail(e);
 	emit_here8(e, back);
 	emit_load_flags(e);
 	emit_load_gprs(e);
+	emit_load(e, HR_RSP, GS_FIELD(jit_rsp));
 	emit8(e, 0xc3);
 }
 
 /* For instructions that always end the block: no way back, so no return address is needed. */
 static void emit_interp_stop(struct emit *e)
 {
+	emit_switch_stack(e);
 	emit8(e, 0x9c);
 	emit_save_gprs(e);
 	emit_merge_flags(e);
@@ -147,6 +161,32 @@ static void emit_interp_stop(struct emit *e)
 	emit_call_c(e, (uint64_t)(uintptr_t)soft_interp_site);
 	emit_imm(e, HR_R10, SOFT_EXIT_AGAIN);
 	emit_exit_tail(e);
+}
+
+/*
+ * A RET whose landing pad was another call's, or none: R10 is the target, flags
+ * are live. Emptying the shadow stack lets the next calls pair again.
+ */
+static void emit_dispatch(struct emit *e, struct soft_vcpu *v, unsigned mode)
+{
+	size_t table = offsetof(struct soft_vcpu, ibtc) + mode * sizeof(struct soft_ibtc);
+	uint8_t *hit;
+
+	v->stubs.ret_miss[mode] = (uint32_t)(e->p - v->area.rw);
+	emit_load(e, HR_RSP, gs_mem(offsetof(struct soft_vcpu, shadow_base) + mode * 8));
+	v->stubs.dispatch[mode] = (uint32_t)(e->p - v->area.rw);
+	emit_op_reg(e, 0, 1, 0xb7, HR_S1, HR_S0); /* movzx r11d, r10w */
+	emit_store(e, GS_FIELD(park_rcx), HR_RCX);
+	emit_load(e, HR_RCX, gs_indexed(table + offsetof(struct soft_ibtc, key), HR_S1));
+	emit_lea(e, HR_RCX, (struct host_mem){ .base = HR_RCX, .index = HR_S0, .disp = 1 });
+	hit = emit_jrcxz8(e);
+	emit_load(e, HR_RCX, GS_FIELD(park_rcx));
+	emit_store(e, GS_CPU(s.rip), HR_S0);
+	emit_imm(e, HR_S0, SOFT_EXIT_INDIRECT);
+	emit_jmp(e, (uint64_t)(uintptr_t)(v->area.rx + v->stubs.exit));
+	emit_here8(e, hit);
+	emit_load(e, HR_RCX, GS_FIELD(park_rcx));
+	emit_jmp_mem(e, gs_indexed(table + offsetof(struct soft_ibtc, code), HR_S1));
 }
 
 static uint32_t emit_pos(struct soft_vcpu *v, struct emit *e)
@@ -179,8 +219,13 @@ void soft_stubs_emit(struct soft_vcpu *v)
 	emit_bridge(&e, (uint64_t)(uintptr_t)soft_interp_site, false);
 	s->interp_stop = emit_pos(v, &e);
 	emit_interp_stop(&e);
+	for (unsigned mode = 0; mode < TLB_NMODES; mode++) {
+		(void)emit_pos(v, &e);
+		emit_dispatch(&e, v, mode);
+	}
 	/* The fault hook has stored the registers and the flags itself. */
 	s->fault = emit_pos(v, &e);
+	emit_switch_stack(&e);
 	emit_imm(&e, HR_R10, SOFT_EXIT_STEP);
 	emit_exit_tail(&e);
 	s->end = emit_pos(v, &e);

@@ -18,6 +18,7 @@ struct tr {
 	struct soft_block *b;
 	struct emit hot, cold;
 	unsigned n, i;          /* instructions; the current one */
+	unsigned ahead;         /* instructions behind the block that were looked at */
 	const struct insn *in;
 	uint64_t rip, next;     /* of the current instruction */
 	bool is64;
@@ -25,6 +26,7 @@ struct tr {
 	uint16_t live[SOFT_BLOCK_INSNS_MAX + 1]; /* flags needed before instruction i */
 	enum tr_class class[SOFT_BLOCK_INSNS_MAX];
 	unsigned free;          /* scratch registers that are free: bit 0 S0, bit 1 S1 */
+	bool next_flags_dead;   /* what follows the block overwrites all flags before it reads any */
 	bool failed;            /* no template after all: interpret this instruction */
 };
 
@@ -52,8 +54,18 @@ struct host_mem tr_check(struct tr *t, const struct tr_ea *ea, enum tlb_kind kin
 void tr_need_flags(struct tr *t);  /* the next instruction wants the guest's flags in EFLAGS */
 void tr_native(struct tr *t);
 bool tr_custom(struct tr *t);      /* emits; false: not possible, interpret */
+bool tr_flow(struct tr *t);        /* its part for branches */
+/* The guest's stack, a word of 4 or 8 bytes. */
+unsigned tr_stack_bytes(const struct tr *t);
+void tr_move_rsp(struct tr *t, int32_t by);
+void tr_load_word(struct tr *t, unsigned dst, struct host_mem m);
+void tr_store_word(struct tr *t, struct host_mem m, unsigned src);
+struct host_mem tr_check_stack(struct tr *t, unsigned base, int32_t disp, enum tlb_kind kind);
+/* Store @value, known now, below the stack pointer and move it. Uses the free scratch. */
+void tr_push_constant(struct tr *t, uint64_t value);
 void tr_exit(struct tr *t, unsigned n, uint64_t target); /* leave by direct link @n */
 void tr_interp(struct tr *t, bool ends);
+struct soft_site *tr_site(struct tr *t, bool ends); /* a record of the current instruction */
 
 enum tr_class tr_classify(const struct tr *t, const struct insn *in);
 uint16_t tr_flags_read(enum tr_class class, const struct insn *in);
@@ -67,6 +79,10 @@ static inline unsigned tr_host_gpr(unsigned guest)
 static inline bool tr_in_memory(unsigned guest)
 {
 	return guest == X86_R10 || guest == X86_R11 || guest == X86_R15;
+}
+static inline unsigned tr_tlb_mode(const struct tr *t)
+{
+	return t->b->key >> SOFT_KEY_TLB_SHIFT & 3;
 }
 static inline uint64_t tr_stub(const struct tr *t, uint32_t offset)
 {

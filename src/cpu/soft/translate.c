@@ -7,6 +7,7 @@
 
 #define HOT_BYTES_PER_INSN 256
 #define COLD_BYTES_PER_INSN 192
+#define LOOK_AHEAD_INSNS 6
 
 uint32_t soft_mode_key(const struct x86_cpu *cpu, bool *translatable)
 {
@@ -63,12 +64,47 @@ static bool decode_block(struct tr *t, struct insn *insns, const uint8_t *bytes,
 	return t->n > 0;
 }
 
+/*
+ * Does what follows the block overwrite all flags before it reads one? Then
+ * nobody can tell what they were. The instructions looked at count as part of
+ * the block: it goes when they change.
+ */
+static void look_ahead(struct tr *t, struct insn *insns, const uint8_t *bytes, unsigned avail)
+{
+	unsigned off = t->b->bytes, mode = t->is64 ? X86_MODE_64 : X86_MODE_32;
+	uint16_t live = X86_FLAGS_ARITH;
+
+	t->ahead = 0;
+	t->next_flags_dead = false;
+	t->b->bytes_seen = t->b->bytes;
+	if (t->v->vm->options.noflags)
+		return;
+	while (live && t->ahead < LOOK_AHEAD_INSNS && off < avail) {
+		struct insn *in = &insns[t->n + t->ahead];
+		enum tr_class class;
+
+		if (x86_decode(bytes + off, MIN(avail - off, (unsigned)X86_INSN_MAX), mode, in) != DECODE_OK)
+			return;
+		class = tr_classify(t, in);
+		if (class == TR_INTERP || class == TR_INTERP_STOP || (tr_flags_read(class, in) & live) || (x86_op_info(in->op)->attr & X86_OPA_BRANCH))
+			return;
+		live &= (uint16_t)~tr_flags_killed(class, in);
+		off += in->len;
+		t->ahead++;
+	}
+	t->next_flags_dead = !live;
+	if (t->next_flags_dead)
+		t->b->bytes_seen = (uint16_t)off;
+	else
+		t->ahead = 0;
+}
+
 /* Are @insns, decoded earlier, still what memory holds? */
 static bool same_bytes(const struct tr *t, const struct insn *insns, const uint8_t *bytes)
 {
 	unsigned off = 0;
 
-	for (unsigned i = 0; i < t->n; i++) {
+	for (unsigned i = 0; i < t->n + t->ahead; i++) {
 		if (__builtin_memcmp(bytes + off, insns[i].bytes, insns[i].len))
 			return false;
 		off += insns[i].len;
@@ -88,6 +124,7 @@ static bool read_straddler(struct tr *t, struct insn *insns, struct x86_tlb_exec
 		if (!mmu_fetch(&v->cpu, b->rip, copy, X86_INSN_MAX, &got) || !decode_block(t, insns, copy, got, 1) || b->bytes <= first ||
 		    !mmu_exec_entry(&v->cpu, b->rip + first, &index))
 			return false;
+		b->bytes_seen = b->bytes;
 		b->gpa2 = itlb->gpa_page[index];
 		b->ram_page2 = itlb->ram_page[index];
 		soft_claim_code(v, b->ram_page, off, first);
@@ -112,7 +149,8 @@ static bool read_block(struct tr *t, struct insn *insns, unsigned user, unsigned
 	for (unsigned tries = 0; tries < 4; tries++) {
 		if (!decode_block(t, insns, bytes, 4096 - off, max))
 			return 4096 - off < X86_INSN_MAX && read_straddler(t, insns, itlb);
-		soft_claim_code(t->v, t->b->ram_page, off, t->b->bytes);
+		look_ahead(t, insns, bytes, 4096 - off);
+		soft_claim_code(t->v, t->b->ram_page, off, t->b->bytes_seen);
 		if (same_bytes(t, insns, bytes))
 			return true;
 	}
@@ -122,7 +160,11 @@ static bool read_block(struct tr *t, struct insn *insns, unsigned user, unsigned
 static void find_live_flags(struct tr *t, const struct insn *insns)
 {
 	uint16_t live = X86_FLAGS_ARITH;
+	unsigned last = t->n - 1;
 
+	/* Only a block that ends in mid-air goes on with what was looked at. */
+	if (t->next_flags_dead && t->class[last] != TR_INTERP_STOP && !(x86_op_info(insns[last].op)->attr & X86_OPA_BRANCH))
+		live = 0;
 	t->live[t->n] = live;
 	for (unsigned i = t->n; i-- > 0;) {
 		live = (uint16_t)((live & ~tr_flags_killed(t->class[i], &insns[i])) | tr_flags_read(t->class[i], &insns[i]));
@@ -134,18 +176,25 @@ static void find_live_flags(struct tr *t, const struct insn *insns)
 
 /* ---- emission ---- */
 
-void tr_interp(struct tr *t, bool ends)
+struct soft_site *tr_site(struct tr *t, bool ends)
 {
-	struct soft_vcpu *v = t->v;
-	struct soft_site *site = &v->sites[v->nsites++];
+	struct soft_site *site = &t->v->sites[t->v->nsites++];
 
-	if (t->parked)
-		emit_unpark_flags(&t->hot);
-	t->parked = false;
 	site->rip = t->rip;
 	site->left = (uint16_t)(t->n - t->i - 1);
 	site->ends = ends;
 	site->insn = *t->in;
+	return site;
+}
+
+void tr_interp(struct tr *t, bool ends)
+{
+	struct soft_vcpu *v = t->v;
+	struct soft_site *site = tr_site(t, ends);
+
+	if (t->parked)
+		emit_unpark_flags(&t->hot);
+	t->parked = false;
 	emit_imm(&t->hot, HR_S1, (uint64_t)(uintptr_t)site);
 	if (ends)
 		emit_jmp(&t->hot, tr_stub(t, v->stubs.interp_stop));
@@ -294,7 +343,7 @@ static bool has_room(const struct soft_vcpu *v)
 
 struct soft_block *soft_translate(struct soft_vcpu *v, uint32_t key, unsigned user, unsigned index)
 {
-	struct insn insns[SOFT_BLOCK_INSNS_MAX];
+	struct insn insns[SOFT_BLOCK_INSNS_MAX + LOOK_AHEAD_INSNS];
 	struct tr t = { .v = v, .is64 = key & SOFT_KEY_64 };
 	int64_t to_rx = (int64_t)(v->area.rx - v->area.rw);
 	struct soft_block *b;

@@ -68,6 +68,9 @@ struct x86_large_filter {
 	bool any;
 };
 
+/* Eight bytes from here read as request << 48: requests must fit 16 bits. */
+#define cpu_request_poison (offsetof(struct x86_cpu, request) - 6)
+
 /* Requests to a vcpu; set by any thread with cpu_request(), served by its own at safe points. */
 #define CPU_REQ_INTR 0x01u      /* look at the LAPIC / ExtINT */
 #define CPU_REQ_NMI 0x02u
@@ -100,7 +103,11 @@ struct x86_cpu_stats {
 struct x86_cpu {
 	struct x86_state s; /* first: generated code addresses it from GS:0 */
 
-	/* Set by other threads. The engine's poll reads it. */
+	/*
+	 * Set by other threads. The engine's poll reads it. The zeros before it are for generated code, which adds
+	 * request << 48 to a return address to make it wrong while a request waits: see cpu_request_poison.
+	 */
+	uint64_t request_zero;
 	_Atomic uint32_t request;
 	_Atomic uint32_t request_sipi;
 

@@ -50,6 +50,23 @@ void host_free_sparse(void *p, size_t bytes)
 		munmap(p, bytes);
 }
 
+void *host_alloc_stack(size_t bytes)
+{
+	uint8_t *p = host_alloc_sparse(bytes + HOST_STACK_GUARD);
+
+	if (p && mprotect(p, HOST_STACK_GUARD, PROT_NONE)) {
+		host_free_sparse(p, bytes + HOST_STACK_GUARD);
+		return NULL;
+	}
+	return p ? p + HOST_STACK_GUARD : NULL;
+}
+
+void host_free_stack(void *p, size_t bytes)
+{
+	if (p)
+		host_free_sparse((uint8_t *)p - HOST_STACK_GUARD, bytes + HOST_STACK_GUARD);
+}
+
 const char *host_os_error_text(int os_error)
 {
 	return strerrordesc_np(os_error) ? strerrordesc_np(os_error) : "unknown error";

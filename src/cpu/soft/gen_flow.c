@@ -1,0 +1,317 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Templates: near control flow, and the ways out of a block. */
+#include "cpu/soft/tr.h"
+
+static uint64_t exit_stub(const struct tr *t)
+{
+	return tr_stub(t, t->parked ? t->v->stubs.exit_parked : t->v->stubs.exit);
+}
+
+static bool same_page(const struct tr *t, uint64_t target)
+{
+	return t->b->gpa2 == UINT64_MAX && target >> 12 == t->b->rip >> 12;
+}
+
+/* Prepare direct exit @n; returns the address that its jump goes to while unlinked. */
+static uint64_t link_prepare(struct tr *t, unsigned n, uint64_t target)
+{
+	struct soft_link *link = &t->b->link[n];
+	struct emit *c = &t->cold;
+	uint64_t stub = emit_rx(c, c->p);
+
+	*link = (struct soft_link){ .from = t->b, .target = target, .cell = SOFT_NO_CELL, .used = true,
+				    .polled = target <= t->rip, .parked = t->parked };
+	link->stub = (uint32_t)(c->p - t->v->area.rw);
+	emit_imm(c, HR_S0, (uint64_t)(uintptr_t)link);
+	emit_jmp(c, exit_stub(t));
+	return stub;
+}
+
+static struct host_mem cell_of(struct tr *t, struct soft_link *link, uint64_t stub)
+{
+	struct soft_vcpu *v = t->v;
+
+	link->cell = v->ncells++;
+	v->cells[link->cell] = stub;
+	v->cell_links[link->cell] = link;
+	return gs_mem(offsetof(struct soft_vcpu, cells) + 8 * (size_t)link->cell);
+}
+
+void tr_exit(struct tr *t, unsigned n, uint64_t target)
+{
+	uint64_t stub = link_prepare(t, n, target);
+	struct soft_link *link = &t->b->link[n];
+
+	if (same_page(t, target))
+		link->jump = (uint32_t)(emit_jmp(&t->hot, stub) - t->v->area.rw);
+	else
+		emit_jmp_mem(&t->hot, cell_of(t, link, stub));
+}
+
+/* Where a conditional jump for exit @n goes; *patch is set when the jump itself gets patched later. */
+static uint64_t taken_exit(struct tr *t, unsigned n, uint64_t target, bool *patch)
+{
+	uint64_t stub = link_prepare(t, n, target), at;
+
+	*patch = same_page(t, target);
+	if (*patch)
+		return stub;
+	at = emit_rx(&t->cold, t->cold.p);
+	emit_jmp_mem(&t->cold, cell_of(t, &t->b->link[n], stub));
+	return at;
+}
+
+static uint64_t branch_target(const struct tr *t, uint64_t rip)
+{
+	return t->is64 ? rip : (uint32_t)rip;
+}
+
+static bool gen_jcc(struct tr *t)
+{
+	const struct insn *in = t->in;
+	bool patch;
+	uint64_t to;
+	uint8_t *rel;
+
+	if (in->opsize == 2)
+		return false;
+	tr_need_flags(t);
+	to = taken_exit(t, 0, branch_target(t, t->next + in->imm), &patch);
+	rel = emit_jcc(&t->hot, in->cond, to);
+	if (patch)
+		t->b->link[0].jump = (uint32_t)(rel - t->v->area.rw);
+	tr_exit(t, 1, branch_target(t, t->next));
+	return true;
+}
+
+/* LOOP and JRCXZ with the full-width count; neither touches flags. */
+static bool gen_count_branch(struct tr *t)
+{
+	const struct insn *in = t->in;
+	bool loop = in->op == X86_OP_LOOP;
+	uint8_t *zero;
+
+	if (in->opsize == 2 || in->addrsize != 8)
+		return false;
+	if (loop)
+		emit_lea(&t->hot, HR_RCX, (struct host_mem){ .base = HR_RCX, .index = HR_NONE, .disp = -1 });
+	zero = emit_jrcxz8(&t->hot);
+	tr_exit(t, 0, branch_target(t, loop ? t->next + in->imm : t->next));
+	emit_here8(&t->hot, zero);
+	tr_exit(t, 1, branch_target(t, loop ? t->next : t->next + in->imm));
+	return true;
+}
+
+/*
+ * Look R10 up in the indirect-branch table of this privilege mode. On a miss the
+ * instruction is left unexecuted for the interpreter, so nothing may have
+ * changed yet. On a hit R11 is the entry's index.
+ */
+static void ibtc_lookup(struct tr *t)
+{
+	struct emit *e = &t->hot, *c = &t->cold;
+	size_t table = offsetof(struct soft_vcpu, ibtc) + tr_tlb_mode(t) * sizeof(struct soft_ibtc);
+	uint64_t miss = emit_rx(c, c->p);
+	uint8_t *hit;
+
+	emit_imm(c, HR_S0, t->rip);
+	emit_store(c, GS_CPU(s.rip), HR_S0);
+	emit_imm(c, HR_S0, SOFT_EXIT_STEP_INDIRECT);
+	emit_jmp(c, exit_stub(t));
+
+	emit_op_reg(e, 0, 1, 0xb7, HR_S1, HR_S0); /* movzx r11d, r10w */
+	if (t->parked || !t->live[t->i]) {
+		struct host_mem key = gs_indexed(table + offsetof(struct soft_ibtc, key), HR_S1);
+
+		emit_op_mem(e, EMIT_W, 0, 0x03, HR_S0, &key);
+		emit_op_reg(e, EMIT_W, 0, 0xff, 0, HR_S0); /* inc */
+		emit_jcc(e, 5, miss);
+		return;
+	}
+	emit_store(e, GS_FIELD(park_rcx), HR_RCX);
+	emit_load(e, HR_RCX, gs_indexed(table + offsetof(struct soft_ibtc, key), HR_S1));
+	emit_lea(e, HR_RCX, (struct host_mem){ .base = HR_RCX, .index = HR_S0, .disp = 1 });
+	hit = emit_jrcxz8(e);
+	emit_load(e, HR_RCX, GS_FIELD(park_rcx));
+	emit_jmp(e, miss);
+	emit_here8(e, hit);
+	emit_load(e, HR_RCX, GS_FIELD(park_rcx));
+}
+
+static struct host_mem ibtc_code(const struct tr *t)
+{
+	size_t table = offsetof(struct soft_vcpu, ibtc) + tr_tlb_mode(t) * sizeof(struct soft_ibtc);
+
+	return gs_indexed(table + offsetof(struct soft_ibtc, code) + t->parked * sizeof(((struct soft_ibtc *)0)->code[0]), HR_S1);
+}
+
+/*
+ * Where the host's RET lands behind a CALL (shadow.c): the guest's own return
+ * address, in R10 and in ret_target, must be @rip. A waiting request makes it
+ * another one, so every return polls.
+ */
+static void landing_pad(struct tr *t, uint64_t rip)
+{
+	struct emit *e = &t->hot, *c = &t->cold;
+	struct host_mem poison = gs_mem(cpu_request_poison);
+	bool small = (int64_t)-rip == (int32_t)-rip;
+	uint64_t miss = emit_rx(c, c->p);
+	uint8_t *hit;
+
+	emit_load(c, HR_S0, GS_FIELD(ret_target));
+	emit_jmp(c, tr_stub(t, t->v->stubs.ret_miss[tr_tlb_mode(t)]));
+	t->parked = false;
+	if (t->next_flags_dead && (int64_t)rip == (int32_t)rip) {
+		emit_op_mem(e, EMIT_W, 0, 0x03, HR_S0, &poison);
+		emit_op_reg(e, EMIT_W, 0, 0x81, 7, HR_S0); /* cmp r10, imm32 */
+		emit32(e, (uint32_t)rip);
+		emit_jcc(e, 5, miss);
+		return;
+	}
+	if (t->next_flags_dead) {
+		emit_imm(e, HR_S1, rip);
+		emit_op_mem(e, EMIT_W, 0, 0x03, HR_S0, &poison);
+		emit_op_reg(e, EMIT_W, 0, 0x3b, HR_S0, HR_S1);
+		emit_jcc(e, 5, miss);
+		return;
+	}
+	if (!small) {
+		emit_imm(e, HR_S1, -rip);
+		emit_lea(e, HR_S0, (struct host_mem){ .base = HR_S0, .index = HR_S1 });
+	}
+	emit_load(e, HR_S1, poison);
+	emit_lea(e, HR_S0, (struct host_mem){ .base = HR_S0, .index = HR_S1, .disp = small ? (int32_t)-rip : 0 });
+	emit_mov(e, HR_S1, HR_RCX);
+	emit_mov(e, HR_RCX, HR_S0);
+	hit = emit_jrcxz8(e);
+	emit_mov(e, HR_RCX, HR_S1);
+	emit_jmp(e, miss);
+	emit_here8(e, hit);
+	emit_mov(e, HR_RCX, HR_S1);
+}
+
+static bool paired(const struct tr *t)
+{
+	return !t->v->vm->options.noibtc;
+}
+
+static void gen_call(struct tr *t)
+{
+	uint64_t target = branch_target(t, t->next + t->in->imm), next = branch_target(t, t->next), stub;
+	struct soft_link *link = &t->b->link[0];
+
+	tr_push_constant(t, next);
+	if (!paired(t)) {
+		tr_exit(t, 0, target);
+		return;
+	}
+	stub = link_prepare(t, 0, target);
+	if (same_page(t, target)) {
+		link->jump = (uint32_t)(t->hot.p + 1 - t->v->area.rw);
+		emit_call(&t->hot, stub);
+	} else {
+		emit_call_mem(&t->hot, cell_of(t, link, stub));
+	}
+	landing_pad(t, next);
+	tr_exit(t, 1, next);
+}
+
+static bool gen_ret(struct tr *t)
+{
+	const struct insn *in = t->in;
+	struct host_mem site = GS_FIELD(ret_site);
+
+	if (in->opsize != tr_stack_bytes(t) || !paired(t))
+		return false;
+	tr_load_word(t, HR_S0, tr_check_stack(t, X86_RSP, 0, TLB_READ));
+	if (t->parked)
+		emit_unpark_flags(&t->hot);
+	tr_move_rsp(t, (int32_t)(tr_stack_bytes(t) + (in->imm_bytes ? (uint16_t)in->imm : 0)));
+	emit_store(&t->hot, GS_FIELD(ret_target), HR_S0);
+	emit_op_mem(&t->hot, 0, 0, 0xc7, 0, &site); /* mov dword, imm32 */
+	emit32(&t->hot, (uint32_t)(tr_site(t, true) - t->v->sites));
+	emit8(&t->hot, 0xc3);
+	return true;
+}
+
+/* R10 = the branch target of JMP/CALL r/m. */
+static bool load_target(struct tr *t)
+{
+	const struct insn *in = t->in;
+
+	if (in->opsize != tr_stack_bytes(t) || t->v->vm->options.noibtc)
+		return false;
+	if (in->flags & INSN_MEM) {
+		struct tr_ea ea = tr_ea_of(t, in);
+
+		tr_load_word(t, HR_S0, tr_check(t, &ea, TLB_READ, tr_stack_bytes(t)));
+	} else if (tr_in_memory(in->rm)) {
+		emit_load(&t->hot, HR_S0, GS_GPR(in->rm));
+	} else if (t->is64) {
+		emit_mov(&t->hot, HR_S0, tr_host_gpr(in->rm));
+	} else {
+		emit_op_reg(&t->hot, 0, 0, 0x8b, HR_S0, tr_host_gpr(in->rm));
+	}
+	return true;
+}
+
+static bool gen_jmp_ind(struct tr *t)
+{
+	if (!load_target(t))
+		return false;
+	ibtc_lookup(t);
+	emit_jmp_mem(&t->hot, ibtc_code(t));
+	return true;
+}
+
+static bool gen_call_ind(struct tr *t)
+{
+	/* The push below parks live flags, so decide now which entry of the target is used. */
+	if (t->in->opsize != tr_stack_bytes(t) || t->v->vm->options.noibtc)
+		return false;
+	if (t->live[t->i] && !t->parked) {
+		emit_park_flags(&t->hot);
+		t->parked = true;
+	}
+	if (!load_target(t))
+		return false;
+	ibtc_lookup(t);
+	emit_load(&t->hot, HR_S0, ibtc_code(t));
+	emit_store(&t->hot, GS_FIELD(tmp[1]), HR_S0);
+	tr_push_constant(t, branch_target(t, t->next));
+	emit_call_mem(&t->hot, GS_FIELD(tmp[1]));
+	landing_pad(t, branch_target(t, t->next));
+	tr_exit(t, 1, branch_target(t, t->next));
+	return true;
+}
+
+bool tr_flow(struct tr *t)
+{
+	const struct insn *in = t->in;
+
+	switch (in->op) {
+	case X86_OP_JCC:
+		return gen_jcc(t);
+	case X86_OP_LOOP:
+	case X86_OP_JCXZ:
+		return gen_count_branch(t);
+	case X86_OP_JMP:
+		if (in->opsize == 2)
+			return false;
+		tr_exit(t, 0, branch_target(t, t->next + in->imm));
+		return true;
+	case X86_OP_CALL:
+		if (in->opsize == 2)
+			return false;
+		gen_call(t);
+		return true;
+	case X86_OP_RET:
+		return gen_ret(t);
+	case X86_OP_JMP_IND:
+		return gen_jmp_ind(t);
+	case X86_OP_CALL_IND:
+		return gen_call_ind(t);
+	default:
+		return false;
+	}
+}
