@@ -129,6 +129,8 @@ struct soft_stubs {
 
 struct soft_vm;
 
+/* The last entry is never filled: an empty one would match RIP ~0, which belongs there. */
+#define SOFT_IBTC_NEVER 1u
 struct soft_ibtc {
 	uint64_t key[SOFT_IBTC_ENTRIES];    /* NOT(rip); 0 is empty */
 	uint64_t code[2][SOFT_IBTC_ENTRIES]; /* [0] flags in EFLAGS, [1] parked */
