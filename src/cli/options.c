@@ -279,7 +279,8 @@ enum lodge_err options_complete(struct run_options *o, const struct options_term
 	if (!c->initrd && (ours || o->command)) {
 		o->initrd = defaults_find("initramfs.cpio");
 		if (!o->initrd)
-			return error_set(err, LODGE_ERR_NOT_FOUND, "no initramfs to boot with: give one with --initrd FILE, or build Lodge's with `make guest`");
+			return error_set(err, LODGE_ERR_NOT_FOUND, "no initramfs to boot with: give one with --initrd FILE, or build Lodge's with "
+					 "`make guest`");
 		c->initrd = o->initrd;
 	}
 	return c->kernel ? make_command_line(o, ours, terminal, err) : LODGE_OK;
