@@ -22,6 +22,8 @@
 #include <termios.h>
 #include <unistd.h>
 
+#define AGENT_VERSION "2" /* of the protocol in src/vm/agent.h */
+
 struct options {
 	int command;
 	struct winsize size;
@@ -192,7 +194,7 @@ static FILE *open_port(int *fd)
 	return fdopen(*fd, "r");
 }
 
-/* "X <flags> <hex>"; 0 if it makes no sense. */
+/* "X -<flags> <hex>"; 0 if it makes no sense. */
 static int read_job(FILE *port, struct job *job)
 {
 	char *line = NULL, *hex;
@@ -214,18 +216,15 @@ static int read_job(FILE *port, struct job *job)
 /* Ask for input piece by piece and write it to the command. A pipe that is full holds the next question back. */
 static void feed(FILE *port, int port_fd, int out)
 {
-	char *line = NULL;
-	size_t cap = 0;
+	char *line = NULL, bytes[4096];
+	size_t cap = 0, n;
 
 	for (;;) {
-		size_t n;
-
 		dprintf(port_fd, "G\n");
-		if (getline(&line, &cap, port) < 0 || strncmp(line, "D ", 2))
+		if (getline(&line, &cap, port) < 0 || sscanf(line, "D %zu", &n) != 1 || n > sizeof(bytes) || fread(bytes, 1, n, port) != n)
 			_exit(0);
-		n = decode_hex(line + 2);
 		for (size_t done = 0; done < n;) {
-			ssize_t w = write(out, line + 2 + done, n - done);
+			ssize_t w = write(out, bytes + done, n - done);
 
 			if (w < 0)
 				_exit(0);
@@ -266,7 +265,7 @@ static void run_command(const struct options *o)
 
 	if (!port)
 		power_off();
-	dprintf(fd, "R\n");
+	dprintf(fd, "V " AGENT_VERSION "\nR\n");
 	if (read_job(port, &job)) {
 		status = run_job(o, &job, port, fd);
 		tcdrain(1);

@@ -60,6 +60,7 @@ struct run {
 	uint64_t started_ns;
 	bool terminal; /* stdin is one */
 	unsigned signals_seen;
+	_Atomic bool refused; /* the initramfs is no match */
 };
 
 /* ---- while it runs ---- */
@@ -116,6 +117,10 @@ static void on_console_command(void *ctx, enum console_command command)
 	case CONSOLE_MENU:
 		fprintf(stderr, "\r\n[lodge] q: quit, i: status, ] or s: send Ctrl-], any other key: back\r\n");
 		break;
+	case CONSOLE_OUT_FAILED: /* a command without a reader ends as one on the host would; a console is not missed */
+		if (r->options.command && r->vm)
+			vm_end(r->vm, VM_END_SIGNAL, SIGPIPE);
+		break;
 	default:
 		break;
 	}
@@ -142,6 +147,14 @@ static void on_command_ended(void *ctx)
 
 	console_mute(&r->console);
 	event_loop_post(r->loop, &r->command_ended);
+}
+
+static void on_command_refused(void *ctx)
+{
+	struct run *r = ctx;
+
+	atomic_store(&r->refused, true);
+	vm_end(r->vm, VM_END_ERROR, 0);
 }
 
 static void start_patience(void *ctx)
@@ -180,6 +193,7 @@ static enum lodge_err make_streams(struct run *r, struct lodge_error *err)
 		.in_fd = by_agent ? STDIN_FILENO : -1,
 		.raw_output = !host_terminal_present(STDOUT_FILENO),
 		.ended = on_command_ended,
+		.refused = on_command_refused,
 		.ctx = r,
 	};
 
@@ -239,6 +253,21 @@ static enum lodge_err run_machine(struct run *r, struct lodge_error *err)
 }
 
 /* ---- afterwards ---- */
+
+/* A run that came to its end may have failed all the same: output that did not arrive is no success. */
+static enum lodge_err check_command(struct run *r, struct lodge_error *err)
+{
+	if (atomic_load(&r->refused))
+		return error_set(err, LODGE_ERR_UNSUPPORTED, "the initramfs is of another version of Lodge; build this one's with `make guest`");
+	console_drain(&r->console);
+	if (!r->options.command || !r->console.out_errno)
+		return LODGE_OK;
+	if (r->console.out_errno != EPIPE)
+		return error_set_os(err, LODGE_ERR_IO, r->console.out_errno, "cannot write the command's output");
+	r->result.end = VM_END_SIGNAL;
+	r->result.value = SIGPIPE;
+	return LODGE_OK;
+}
 
 static int write_status(struct run *r, const struct run_outcome *o)
 {
@@ -323,6 +352,8 @@ static int run(int argc, char **argv)
 		rc = prepare(r, &err);
 	if (rc == LODGE_OK)
 		rc = run_machine(r, &err);
+	if (rc == LODGE_OK)
+		rc = check_command(r, &err);
 	status = finish(r, rc, &err);
 	clean_up(r);
 	free(r);

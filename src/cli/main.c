@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* lodge VERB ...: find the verb. */
+#include <fcntl.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "cli/cli.h"
 
@@ -89,12 +91,21 @@ void cli_json_string(FILE *out, const char *s)
 	fputc('"', out);
 }
 
+/* A standard descriptor that came closed would become one of the next files to be opened, and the guest's output would go there. */
+static void open_standard_descriptors(void)
+{
+	for (int fd = 0; fd <= 2; fd++)
+		if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", O_RDWR) != fd)
+			_exit(CLI_ERROR);
+}
+
 int main(int argc, char **argv)
 {
 	const char *names[8], *near;
 	unsigned n = 0;
 	const char *verb = argc > 1 ? argv[1] : "help";
 
+	open_standard_descriptors();
 	if (!strcmp(verb, "--help") || !strcmp(verb, "-h"))
 		verb = "help";
 	if (!strcmp(verb, "--version"))

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* How a run ended; see run_report.h. */
+#include <signal.h>
 #include <string.h>
 
 #include "cli/cli.h"
@@ -60,6 +61,8 @@ bool run_end_sentence(const struct run_outcome *o, char *buf, size_t cap)
 		snprintf(buf, cap, "ended at the console%s", unfinished);
 		return true;
 	case VM_END_SIGNAL:
+		if (o->result.value == SIGPIPE)
+			return false;
 		snprintf(buf, cap, "ended by signal %u (%s)", o->result.value, strsignal((int)o->result.value));
 		return true;
 	case VM_END_NONE:

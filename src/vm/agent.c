@@ -4,9 +4,11 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/fmt.h"
 #include "vm/agent.h"
 
 #define RETRY_NS 20000000u /* for a port that is busy with a loopback test */
+#define REPLY_HEAD_BYTES 32
 
 /* ---- to the guest: I/O thread ---- */
 
@@ -21,15 +23,9 @@ static char *put_hex(char *p, const uint8_t *bytes, size_t n)
 	return p;
 }
 
-static void reply_text(struct agent *a, const char *head, const uint8_t *bytes, size_t n)
+static void reply(struct agent *a, size_t len)
 {
-	size_t len = strlen(head);
-	char *p = a->reply;
-
-	memcpy(p, head, len);
-	p = put_hex(p + len, bytes, n);
-	*p++ = '\n';
-	a->reply_len = (size_t)(p - a->reply);
+	a->reply_len = len;
 	a->sent = 0;
 }
 
@@ -46,25 +42,19 @@ static void send_more(struct agent *a)
 
 static void reply_command(struct agent *a)
 {
-	char head[8] = "X ";
-	size_t n = 2;
+	const char *command = a->config.command;
+	size_t n = fmt_string(a->reply, REPLY_HEAD_BYTES, "X -%s%s ", a->config.in_fd >= 0 ? "i" : "", a->config.raw_output ? "o" : "");
+	char *end = put_hex(a->reply + n, (const uint8_t *)command, strlen(command));
 
-	if (a->config.in_fd >= 0)
-		head[n++] = 'i';
-	if (a->config.raw_output)
-		head[n++] = 'o';
-	if (n == 2)
-		head[n++] = '-';
-	head[n++] = ' ';
-	head[n] = 0;
-	reply_text(a, head, (const uint8_t *)a->config.command, strlen(a->config.command));
+	*end++ = '\n';
+	reply(a, (size_t)(end - a->reply));
 }
 
 static void end_input(struct agent *a)
 {
 	event_watch_remove(a->config.loop, &a->in_watch);
 	a->in_watch.fd = -1;
-	reply_text(a, "E", NULL, 0);
+	reply(a, fmt_string(a->reply, REPLY_HEAD_BYTES, "E\n"));
 }
 
 static void on_input(void *ctx, unsigned events LODGE_UNUSED)
@@ -72,12 +62,15 @@ static void on_input(void *ctx, unsigned events LODGE_UNUSED)
 	struct agent *a = ctx;
 	uint8_t buf[AGENT_INPUT_BYTES];
 	ssize_t n = read(a->in_watch.fd, buf, sizeof(buf));
+	size_t head;
 
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
 	if (n > 0) {
 		event_watch_remove(a->config.loop, &a->in_watch);
-		reply_text(a, "D ", buf, (size_t)n);
+		head = fmt_string(a->reply, REPLY_HEAD_BYTES, "D %zd\n", n);
+		memcpy(a->reply + head, buf, (size_t)n);
+		reply(a, head + (size_t)n);
 	} else {
 		end_input(a);
 	}
@@ -122,7 +115,11 @@ static void handle_status(struct agent *a, const char *digits)
 
 static void handle_line(struct agent *a)
 {
-	if (!strcmp(a->line, "R"))
+	if (!strcmp(a->line, "V " AGENT_VERSION))
+		a->understood = true;
+	else if (!strcmp(a->line, "R") && !a->understood)
+		a->config.refused(a->config.ctx);
+	else if (!strcmp(a->line, "R"))
 		atomic_store(&a->asked, true);
 	else if (!strcmp(a->line, "G"))
 		atomic_store(&a->wants_input, true);
@@ -171,7 +168,7 @@ enum lodge_err agent_init(struct agent *a, const struct agent_config *config, st
 	if (n > AGENT_COMMAND_MAX)
 		return error_set(err, LODGE_ERR_ARG, "the command behind `--` has %zu bytes; at most %d can be sent: put it into a script in the initrd",
 				 n, AGENT_COMMAND_MAX);
-	a->reply = host_alloc(2 * MAX(n, (size_t)AGENT_INPUT_BYTES) + 16, 1);
+	a->reply = host_alloc(REPLY_HEAD_BYTES + MAX(2 * n, (size_t)AGENT_INPUT_BYTES), 1);
 	return a->reply ? LODGE_OK : error_set(err, LODGE_ERR_NOMEM, "out of memory");
 }
 

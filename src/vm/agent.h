@@ -2,12 +2,13 @@
 /*
  * The command channel on the second serial port, spoken with guest/lodge-init.c
  * in Lodge's own initramfs. Lines of text; the guest asks, the host answers:
+ *     guest: V <number>             what it speaks is AGENT_VERSION
  *     guest: R                      ready for a command
- *     host:  X <flags> <hex bytes>  run this with sh -c; flags are letters, or '-':
+ *     host:  X -<flags> <hex bytes> run this with sh -c; flags are letters:
  *                                   i: its input comes over this channel
  *                                   o: leave its output as it is (no CR before LF)
  *     guest: G                      more input, please (only with i)
- *     host:  D <hex bytes>          input
+ *     host:  D <number> LF <bytes>  input: so many bytes follow, as they are
  *     host:  E                      end of input
  *     guest: S <0..255>             its exit status; the guest powers off afterwards
  */
@@ -17,8 +18,9 @@
 #include "devices/device.h"
 #include "host/event_loop.h"
 
+#define AGENT_VERSION "2" /* guest/lodge-init.c says it too */
 #define AGENT_LINE_BYTES 64
-#define AGENT_INPUT_BYTES 1024   /* in one D line; fits the guest's line buffer in hex */
+#define AGENT_INPUT_BYTES 4096   /* in one D; fits what the guest's terminal layer holds for a reader that is late */
 #define AGENT_COMMAND_MAX 16384  /* in the X line, which the guest takes in one piece */
 
 struct agent_config {
@@ -28,6 +30,8 @@ struct agent_config {
 	bool raw_output;
 	/* The command ended and its output is complete. vcpu thread; returns at once; may be NULL. */
 	void (*ended)(void *ctx);
+	/* The guest speaks another version: no command will run. vcpu thread; returns at once. */
+	void (*refused)(void *ctx);
 	void *ctx;
 };
 
@@ -46,6 +50,7 @@ struct agent {
 	_Atomic int status; /* -1: not known */
 
 	/* vcpu threads, under the serial port's lock */
+	bool understood; /* the guest speaks our version */
 	char line[AGENT_LINE_BYTES];
 	size_t len;
 };

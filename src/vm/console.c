@@ -37,6 +37,13 @@ static void queue_drop(struct console *c, size_t n)
 		c->client->drained(c->client->dev);
 }
 
+static void out_failed(struct console *c, int os_error)
+{
+	c->out_errno = os_error;
+	if (c->command)
+		c->command(c->command_ctx, CONSOLE_OUT_FAILED);
+}
+
 /* Write one piece; false when there is nothing left or the descriptor is not ready. */
 static bool write_piece(struct console *c)
 {
@@ -47,7 +54,7 @@ static bool write_piece(struct console *c)
 
 	if (!n)
 		return false;
-	if (c->out_fd < 0 || c->out_broken) {
+	if (c->out_fd < 0 || c->out_errno) {
 		queue_drop(c, n);
 		return true;
 	}
@@ -55,7 +62,7 @@ static bool write_piece(struct console *c)
 		return false;
 	done = write(c->out_fd, buf, n);
 	if (done < 0 && errno != EAGAIN && errno != EINTR)
-		c->out_broken = true; /* nobody reads any more: the guest goes on without */
+		out_failed(c, errno);
 	if (done > 0)
 		queue_drop(c, (size_t)done);
 	return done > 0;
@@ -72,7 +79,7 @@ static void on_writable(void *ctx, unsigned events)
 	host_mutex_lock(&c->lock);
 	more = c->len > 0;
 	host_mutex_unlock(&c->lock);
-	if (!more || c->out_broken)
+	if (!more || c->out_errno)
 		event_watch_remove(c->loop, &c->out_watch);
 }
 
@@ -87,7 +94,7 @@ static void on_kick(void *ctx)
 	more = c->len > 0;
 	host_mutex_unlock(&c->lock);
 	if (more && !c->out_watch.added && event_watch_add(c->loop, &c->out_watch, EVENT_WRITE, NULL) != LODGE_OK)
-		c->out_broken = true;
+		out_failed(c, ENOMEM);
 }
 
 static size_t console_write(void *ctx, const uint8_t *buf, size_t len)

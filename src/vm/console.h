@@ -13,7 +13,7 @@
 #define CONSOLE_QUEUE_BYTES 65536
 #define CONSOLE_ESCAPE 0x1d /* Ctrl-] */
 
-enum console_command { CONSOLE_MENU /* it opened: say what it has */, CONSOLE_QUIT, CONSOLE_STATUS };
+enum console_command { CONSOLE_MENU /* it opened: say what it has */, CONSOLE_QUIT, CONSOLE_STATUS, CONSOLE_OUT_FAILED /* out_errno says why */ };
 
 struct console {
 	struct event_loop *loop;
@@ -28,7 +28,7 @@ struct console {
 	struct event_post kick; /* there is output */
 	struct event_post want; /* the guest may have room for input */
 	bool in_menu;
-	bool out_broken;
+	int out_errno; /* not 0: out_fd takes no more, and the guest's output goes nowhere */
 	uint8_t pending[256]; /* input that the guest has no room for yet */
 	size_t pending_len;
 	struct timer retry;
