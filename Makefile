@@ -12,12 +12,18 @@ $(BUILD)/build.ninja:
 
 # ---- using it ----
 
-.PHONY: setup guest run install uninstall
+.PHONY: setup guest initramfs run install uninstall
 setup:
 	scripts/setup
 
 guest:
 	scripts/fetch_guest cloud
+	$(MAKE) initramfs
+
+initramfs: $(BUILD)/guest/initramfs.cpio
+
+$(BUILD)/guest/initramfs.cpio: guest/lodge-init.c scripts/mkinitramfs
+	scripts/mkinitramfs $@
 
 run: setup
 	$(MAKE) all guest
@@ -38,6 +44,7 @@ check: setup
 
 # The same without set-up and downloads.
 check-only: all
+	-$(MAKE) -s initramfs
 	scripts/run_checks
 
 check-long: all
