@@ -19,7 +19,7 @@ static const struct {
 	{ "noibtc", offsetof(struct soft_options, noibtc) },     { "notlb", offsetof(struct soft_options, notlb) },
 	{ "noflags", offsetof(struct soft_options, noflags) },   { "oneinsn", offsetof(struct soft_options, oneinsn) },
 	{ "nonative", offsetof(struct soft_options, nonative) }, { "nopext", offsetof(struct soft_options, nopext) },
-	{ "chaos", offsetof(struct soft_options, chaos) },
+	{ "nogroup", offsetof(struct soft_options, nogroup) },   { "chaos", offsetof(struct soft_options, chaos) },
 };
 
 static bool option_set(struct soft_options *o, const char *word, size_t len)
@@ -42,7 +42,7 @@ static enum lodge_err options_parse(struct soft_options *o, const char *text, st
 			len++;
 		if (len && !option_set(o, text, len))
 			return error_set(err, LODGE_ERR_ARG,
-					 "unknown soft CPU switch '%.*s'; known: interp nolink noibtc notlb noflags oneinsn nonative nopext chaos",
+					 "unknown soft CPU switch '%.*s'; known: interp nolink noibtc notlb noflags oneinsn nonative nopext nogroup chaos",
 					 (int)len, text);
 		text += len;
 		if (*text == ',')

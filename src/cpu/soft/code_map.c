@@ -138,8 +138,10 @@ void soft_claim_code(struct soft_vcpu *v, uint64_t ram_page, unsigned offset, un
 	atomic_fetch_or_explicit(&vm->code_lines[ram_page], lines, memory_order_seq_cst);
 	writers = atomic_exchange_explicit(&vm->writers[ram_page], 0, memory_order_seq_cst);
 	for (unsigned i = 0; i < vm->nvcpus; i++)
-		if (writers >> i & 1 && vm->vcpu[i])
+		if (writers >> i & 1 && vm->vcpu[i]) {
 			mmu_drop_write(&vm->vcpu[i]->cpu, ram_page);
+			vm->vcpu[i]->invalidations++; /* its open groups are stale */
+		}
 	resume_others(vm);
 }
 

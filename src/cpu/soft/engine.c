@@ -71,6 +71,44 @@ uint64_t soft_slow_write(struct soft_vcpu *v, uint64_t lin, const struct soft_sl
 	return slow_access(v, lin, data, TLB_WRITE);
 }
 
+/*
+ * The check of a group missed. Nothing of the access may be shown to the guest
+ * yet, as the range is only likely to be used: where it has no plain translation
+ * inside one page, go on in a block that checks each access by itself.
+ */
+static uint64_t slow_group(struct soft_vcpu *v, uint64_t lin, const struct soft_slow_data *data, enum tlb_kind kind)
+{
+	struct x86_cpu *cpu = &v->cpu;
+	unsigned i = lin >> 12 & (TLB_ENTRIES - 1);
+	uint64_t invalidations = v->invalidations;
+	uint8_t *misses = &v->group_misses[soft_group_miss_index(v->blocks[data->block].rip)];
+
+	if ((lin & 0xfff) + data->size <= 4096 && mmu_canonical(lin)) {
+		cpu->s.rip = data->rip;
+		if (mmu_fill(cpu, lin, kind == TLB_WRITE ? X86_WRITE : X86_READ, cpu->tlb_mode) &&
+		    cpu->tlb[cpu->tlb_mode][kind].tag[i] == (lin & ~UINT64_C(0xfff)) && v->invalidations == invalidations && !v->shadow_reset) {
+			cpu_fpu_enter(cpu);
+			return 0;
+		}
+	}
+	if (*misses < SOFT_GROUP_MISSES_MAX && ++*misses == SOFT_GROUP_MISSES_MAX && v->invalidations == invalidations)
+		soft_block_kill(v, &v->blocks[data->block]);
+	cpu->s.rip = v->single_rip = data->rip;
+	v->single = true;
+	v->jit_insns -= data->left;
+	return 1;
+}
+
+uint64_t soft_slow_group_read(struct soft_vcpu *v, uint64_t lin, const struct soft_slow_data *data)
+{
+	return slow_group(v, lin, data, TLB_READ);
+}
+
+uint64_t soft_slow_group_write(struct soft_vcpu *v, uint64_t lin, const struct soft_slow_data *data)
+{
+	return slow_group(v, lin, data, TLB_WRITE);
+}
+
 static uint32_t chaos(struct soft_vcpu *v)
 {
 	v->chaos_state = v->chaos_state * UINT64_C(6364136223846793005) + 1442695040888963407u;
@@ -131,6 +169,10 @@ static struct soft_block *current_block(struct soft_vcpu *v)
 	if (!mmu_canonical(cpu->s.rip) || (cpu->code_mode != X86_MODE_64 && cpu->s.rip > UINT32_MAX) || !mmu_exec_entry(cpu, cpu->s.rip, &index))
 		return NULL;
 	soft_ibtc_select(v, cpu->tlb_mode, key);
+	if (v->single) {
+		key |= v->single_rip == cpu->s.rip ? SOFT_KEY_SINGLE : 0;
+		v->single = false;
+	}
 	if (cpu->marks[TLB_NMODES * TLB_NKINDS + user].nonglobal[index / 64] >> (index % 64) & 1)
 		v->shadow_nonglobal |= 1u << cpu->tlb_mode;
 	b = soft_block_find(v, cpu->s.rip, cpu->itlb[user].gpa_page[index] | (cpu->s.rip & 0xfff), key);

@@ -116,6 +116,7 @@ static bool gen_leave(struct tr *t)
 	if (t->in->opsize != tr_stack_bytes(t))
 		return false;
 	tr_load_word(t, HR_S1, tr_check_stack(t, X86_RBP, 0, TLB_READ));
+	t->s1_group = TR_NO_GROUP;
 	if (t->is64)
 		emit_lea(&t->hot, HR_GUEST_RSP, above);
 	else
@@ -133,6 +134,7 @@ static bool gen_lea(struct tr *t)
 
 	if (in->addrsize == 2)
 		return false;
+	t->s1_group = TR_NO_GROUP;
 	ea.seg_base = X86_NSEG;
 	if (in->opsize == 2 || ea.fixed || (ea.base != X86_NOREG && tr_in_memory(ea.base)) || (ea.index != X86_NOREG && tr_in_memory(ea.index)) ||
 	    (!ea.wide && in->opsize == 8)) {

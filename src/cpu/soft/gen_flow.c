@@ -119,6 +119,7 @@ static void ibtc_lookup(struct tr *t)
 	emit_imm(c, HR_S0, SOFT_EXIT_STEP_INDIRECT);
 	emit_jmp(c, exit_stub(t));
 
+	t->s1_group = TR_NO_GROUP;
 	emit_op_reg(e, 0, 1, 0xb7, HR_S1, HR_S0); /* movzx r11d, r10w */
 	if (t->parked || !t->live[t->i]) {
 		struct host_mem key = gs_indexed(table + offsetof(struct soft_ibtc, key), HR_S1);

@@ -19,6 +19,11 @@
 
 struct tr_ea tr_ea_of(const struct tr *t, const struct insn *in)
 {
+	return tr_ea_at(t, in, t->next);
+}
+
+struct tr_ea tr_ea_at(const struct tr *t, const struct insn *in, uint64_t next)
+{
 	struct tr_ea ea = { .base = in->base, .index = in->index, .scale = in->scale, .seg_base = X86_NSEG };
 
 	ea.wide = t->is64 && in->addrsize == 8;
@@ -27,7 +32,7 @@ struct tr_ea tr_ea_of(const struct tr *t, const struct insn *in)
 		ea.seg_base = in->seg;
 	if (in->base == X86_REG_RIP) {
 		ea.fixed = true;
-		ea.addr = t->next + (uint64_t)in->disp;
+		ea.addr = next + (uint64_t)in->disp;
 	} else if (in->base == X86_NOREG && in->index == X86_NOREG) {
 		ea.fixed = true;
 		ea.addr = (uint64_t)in->disp;
@@ -74,6 +79,14 @@ static void offset_into(struct tr *t, struct emit *e, const struct tr_ea *ea, un
 		emit_lea32(e, dst, m);
 }
 
+bool tr_offset(struct tr *t, struct emit *e, const struct tr_ea *ea, unsigned dst)
+{
+	bool both = !ea->fixed && ea->base != X86_NOREG && ea->index != X86_NOREG && tr_in_memory(ea->base) && tr_in_memory(ea->index);
+
+	offset_into(t, e, ea, dst, both ? HR_S1 : HR_NONE);
+	return !both;
+}
+
 static struct host_mem seg_base_mem(const struct tr_ea *ea)
 {
 	return gs_mem(offsetof(struct x86_state, seg) + ea->seg_base * sizeof(struct x86_segment) + offsetof(struct x86_segment, base));
@@ -95,17 +108,19 @@ void tr_linear(struct tr *t, struct emit *e, const struct tr_ea *ea, unsigned ds
 }
 
 /* Behind the hot code: R10 = linear address, call C, try again. */
-static uint64_t cold_miss(struct tr *t, const struct tr_ea *ea, enum tlb_kind kind, unsigned bytes, uint64_t retry)
+static uint64_t cold_miss(struct tr *t, const struct tr_ea *ea, const uint32_t slow[2], unsigned bytes, uint64_t retry)
 {
 	struct emit *c = &t->cold;
 	uint64_t here = emit_rx(c, c->p);
 
 	tr_linear(t, c, ea, HR_S0);
-	emit_call(c, tr_stub(t, t->v->stubs.slow[kind][t->parked]));
+	emit_call(c, tr_stub(t, slow[t->parked]));
 	emit_jmp(c, retry);
 	emit64(c, t->rip);
-	emit8(c, bytes);
+	emit8(c, bytes & 0xff);
+	emit8(c, bytes >> 8);
 	emit8(c, t->n - t->i);
+	emit32(c, (uint32_t)(t->b - t->v->blocks));
 	return here;
 }
 
@@ -115,8 +130,8 @@ static size_t tlb_offset(const struct tr *t, enum tlb_kind kind, bool delta)
 	       (delta ? offsetof(struct x86_tlb_array, delta) : offsetof(struct x86_tlb_array, tag));
 }
 
-/* The address is a constant: so are the TLB slot and the tag. */
-static struct host_mem check_fixed(struct tr *t, const struct tr_ea *ea, enum tlb_kind kind, unsigned bytes)
+/* The address is a constant: so are the TLB slot and the tag. S1 = delta. */
+static void lookup_fixed(struct tr *t, const struct tr_ea *ea, enum tlb_kind kind, const uint32_t slow[2], unsigned bytes)
 {
 	struct emit *e = &t->hot;
 	uint64_t retry = emit_rx(e, e->p), page = ea->addr & ~UINT64_C(0xfff);
@@ -130,36 +145,19 @@ static struct host_mem check_fixed(struct tr *t, const struct tr_ea *ea, enum tl
 		emit_imm(e, HR_S0, page);
 		emit_op_mem(e, EMIT_W, 0, 0x3b, HR_S0, &tag);
 	}
-	emit_jcc(e, 5, cold_miss(t, ea, kind, bytes, retry));
+	emit_jcc(e, 5, cold_miss(t, ea, slow, bytes, retry));
 	emit_load(e, HR_S1, gs_mem(tlb_offset(t, kind, true) + slot));
-	if ((int64_t)ea->addr == (int32_t)ea->addr) {
-		t->free = 1;
-		return (struct host_mem){ .base = HR_S1, .index = HR_NONE, .disp = (int32_t)ea->addr };
-	}
-	emit_imm(e, HR_S0, ea->addr);
-	emit_lea(e, HR_S0, (struct host_mem){ .base = HR_S0, .index = HR_S1 });
-	t->free = 2;
-	return (struct host_mem){ .base = HR_S0, .index = HR_NONE };
 }
 
-struct host_mem tr_check(struct tr *t, const struct tr_ea *ea, enum tlb_kind kind, unsigned bytes)
+/* S1 = delta of the page that holds all @bytes at @ea; the linear address is left in tmp[0] if @keep. */
+static void lookup(struct tr *t, const struct tr_ea *ea, enum tlb_kind kind, const uint32_t slow[2], unsigned bytes, bool keep)
 {
 	struct emit *e = &t->hot;
-	bool both = !ea->fixed && ea->base != X86_NOREG && ea->index != X86_NOREG && tr_in_memory(ea->base) && tr_in_memory(ea->index);
-	struct host_mem tag = gs_indexed(tlb_offset(t, kind, false), HR_S1);
-	struct host_mem mask = GS_FIELD(index_mask);
-	uint64_t retry;
+	struct host_mem tag = gs_indexed(tlb_offset(t, kind, false), HR_S1), mask = GS_FIELD(index_mask);
+	uint64_t retry = emit_rx(e, e->p);
 
-	if (t->live[t->i] && !t->parked) {
-		emit_park_flags(e);
-		t->parked = true;
-	}
-	if (ea->fixed && ea->seg_base == X86_NSEG && (ea->addr & 0xfff) + bytes <= 4096)
-		return check_fixed(t, ea, kind, bytes);
-
-	retry = emit_rx(e, e->p);
 	tr_linear(t, e, ea, HR_S0);
-	if (both || (!t->is64 && ea->seg_base != X86_NSEG))
+	if (keep)
 		emit_store(e, GS_FIELD(tmp[0]), HR_S0);
 	if (t->v->vm->use_pext) {
 		emit_vex_mem(e, 2, 2, 0, 1, 0xf5, HR_S1, HR_S0, &mask);
@@ -174,28 +172,97 @@ struct host_mem tr_check(struct tr *t, const struct tr_ea *ea, enum tlb_kind kin
 		emit_lea(e, HR_S0, (struct host_mem){ .base = HR_S0, .index = HR_NONE, .disp = (int32_t)bytes - 1 });
 	emit_alu_imm(e, 4, HR_S0, -4096);
 	emit_op_mem(e, EMIT_W, 0, 0x3b, HR_S0, &tag);
-	emit_jcc(e, 5, cold_miss(t, ea, kind, bytes, retry));
+	emit_jcc(e, 5, cold_miss(t, ea, slow, bytes, retry));
 	emit_load(e, HR_S1, gs_indexed(tlb_offset(t, kind, true), HR_S1));
+}
+
+static void add_seg_base(struct tr *t, const struct tr_ea *ea, unsigned reg)
+{
+	struct host_mem base = seg_base_mem(ea);
+
+	if (ea->seg_base != X86_NSEG)
+		emit_op_mem(&t->hot, EMIT_W, 0, 0x03, reg, &base);
+}
+
+static void park(struct tr *t)
+{
+	if (t->live[t->i] && !t->parked) {
+		emit_park_flags(&t->hot);
+		t->parked = true;
+	}
+}
+
+void tr_group_check(struct tr *t, const struct tr_group *g)
+{
+	const uint32_t *slow = t->v->stubs.slow_group[g->kind];
+	struct tr_ea ea = g->ea;
+
+	park(t);
+	if (ea.fixed && ea.seg_base == X86_NSEG) {
+		ea.addr &= ~UINT64_C(0xfff);
+		lookup_fixed(t, &ea, g->kind, slow, 1);
+		if ((int64_t)ea.addr == (int32_t)ea.addr)
+			emit_imm(&t->hot, HR_S0, ea.addr);
+		emit_lea(&t->hot, HR_S1, (struct host_mem){ .base = HR_S0, .index = HR_S1 });
+	} else {
+		ea.disp = g->lo;
+		if (ea.fixed)
+			ea.addr = (uint64_t)(int64_t)g->lo;
+		lookup(t, &ea, g->kind, slow, (unsigned)(g->hi - g->lo), false);
+		add_seg_base(t, &ea, HR_S1);
+	}
+	emit_store(&t->hot, gs_mem(offsetof(struct soft_vcpu, group_delta) + 8 * (size_t)g->slot), HR_S1);
+}
+
+static struct host_mem check_fixed(struct tr *t, const struct tr_ea *ea, enum tlb_kind kind, unsigned bytes)
+{
+	lookup_fixed(t, ea, kind, t->v->stubs.slow[kind], bytes);
+	if ((int64_t)ea->addr == (int32_t)ea->addr) {
+		t->free = 1;
+		return (struct host_mem){ .base = HR_S1, .index = HR_NONE, .disp = (int32_t)ea->addr };
+	}
+	emit_imm(&t->hot, HR_S0, ea->addr);
+	emit_lea(&t->hot, HR_S0, (struct host_mem){ .base = HR_S0, .index = HR_S1 });
+	t->free = 2;
+	return (struct host_mem){ .base = HR_S0, .index = HR_NONE };
+}
+
+void tr_fold(struct tr *t, struct host_mem *m)
+{
+	if (t->free)
+		return;
+	emit_lea(&t->hot, HR_S0, *m);
+	*m = (struct host_mem){ .base = HR_S0, .index = HR_NONE };
+	t->free = 2;
+	t->s1_group = TR_NO_GROUP;
+}
+
+struct host_mem tr_check(struct tr *t, const struct tr_ea *ea, enum tlb_kind kind, unsigned bytes)
+{
+	struct emit *e = &t->hot;
+	bool both = !ea->fixed && ea->base != X86_NOREG && ea->index != X86_NOREG && tr_in_memory(ea->base) && tr_in_memory(ea->index);
+	bool keep = both || (!t->is64 && ea->seg_base != X86_NSEG);
+	struct host_mem m;
+
+	if (tr_group_access(t, ea, kind, bytes, &m))
+		return m;
+	t->s1_group = TR_NO_GROUP;
+	park(t);
+	if (ea->fixed && ea->seg_base == X86_NSEG && (ea->addr & 0xfff) + bytes <= 4096)
+		return check_fixed(t, ea, kind, bytes);
+	lookup(t, ea, kind, t->v->stubs.slow[kind], bytes, keep);
 
 	/* With a 64-bit base register alone, the delta takes the index's place. */
 	if (ea->wide && !ea->fixed && ea->index == X86_NOREG && !tr_in_memory(ea->base)) {
-		if (ea->seg_base != X86_NSEG) {
-			struct host_mem sb = seg_base_mem(ea);
-
-			emit_op_mem(e, EMIT_W, 0, 0x03, HR_S1, &sb);
-		}
+		add_seg_base(t, ea, HR_S1);
 		t->free = 1;
 		return (struct host_mem){ .base = (uint8_t)tr_host_gpr(ea->base), .index = HR_S1, .disp = ea->disp };
 	}
-	if (both || (!t->is64 && ea->seg_base != X86_NSEG)) {
+	if (keep) {
 		emit_load(e, HR_S0, GS_FIELD(tmp[0]));
 	} else {
 		offset_into(t, e, ea, HR_S0, HR_NONE);
-		if (ea->seg_base != X86_NSEG) {
-			struct host_mem sb = seg_base_mem(ea);
-
-			emit_op_mem(e, EMIT_W, 0, 0x03, HR_S0, &sb);
-		}
+		add_seg_base(t, ea, HR_S0);
 	}
 	emit_lea(e, HR_S0, (struct host_mem){ .base = HR_S0, .index = HR_S1 });
 	t->free = 2;

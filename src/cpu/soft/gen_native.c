@@ -66,6 +66,8 @@ static unsigned rename_gpr(struct tr *t, struct renames *r, unsigned guest)
 		return HR_RAX;
 	}
 	host = t->free & 1 ? HR_S0 : HR_S1;
+	if (host == HR_S1)
+		t->s1_group = TR_NO_GROUP;
 	t->free &= host == HR_S0 ? 2u : 1u;
 	emit_load(&t->hot, host, GS_GPR(guest));
 	r->guest[r->n] = (uint8_t)guest;
@@ -177,6 +179,13 @@ static void emit_modrm(struct tr *t, struct renames *r, const struct host_mem *m
 	emit_immediate(t);
 }
 
+/* Does a register operand stand in memory? */
+static bool needs_scratch(const struct insn *in)
+{
+	return (reg_is_gpr(in) && (in->flags & INSN_MODRM) && tr_in_memory(in->reg)) || (rm_is_gpr(in) && tr_in_memory(in->rm)) ||
+	       (vvvv_is_gpr(in) && tr_in_memory(in->vex_vvvv));
+}
+
 void tr_native(struct tr *t)
 {
 	const struct insn *in = t->in;
@@ -190,12 +199,15 @@ void tr_native(struct tr *t)
 		struct tr_ea ea = tr_ea_of(t, in);
 
 		mem = tr_check(t, &ea, in->mem_access & INSN_ACCESS_W ? TLB_WRITE : TLB_READ, in->mem_bytes);
+		if (!t->free && (names_high_byte(in) || needs_scratch(in)))
+			tr_fold(t, &mem);
 		if (names_high_byte(in)) { /* AH..BH forbid REX: borrow RSI for the address */
 			emit_lea(&t->hot, HR_S0, mem);
 			emit_op_reg(&t->hot, EMIT_W, 0, 0x87, HR_RSI, HR_S0);
 			mem = (struct host_mem){ .base = HR_RSI, .index = HR_NONE };
 			swap = true;
 			t->free = 2;
+			t->s1_group = TR_NO_GROUP;
 		}
 	}
 	tr_need_flags(t);

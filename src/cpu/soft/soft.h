@@ -25,6 +25,8 @@
 #define SOFT_IBTC_ENTRIES 65536u
 #define SOFT_CODE_CACHE_DEFAULT (UINT64_C(128) << 20)
 #define SOFT_CODE_CACHE_MIN (UINT64_C(1) << 20)
+#define SOFT_GROUP_MISSES 4096u
+#define SOFT_GROUP_MISSES_MAX 8u
 #define SOFT_NO_CELL UINT32_MAX
 #define SOFT_SHADOW_BYTES 65536u
 
@@ -39,6 +41,9 @@
 #define SOFT_KEY_FS 0x20u     /* 32-bit code: FS is usable without a limit check */
 #define SOFT_KEY_GS 0x40u
 #define SOFT_KEY_X87 0x80u
+#define SOFT_KEY_SINGLE 0x100u /* each access is checked by itself; found from C only */
+
+#define SOFT_GROUPS 4
 
 struct soft_block;
 
@@ -96,8 +101,9 @@ struct soft_site {
 /* Data behind the call in a memory slow path; see gen_mem.c. */
 struct LODGE_PACKED soft_slow_data {
 	uint64_t rip;
-	uint8_t size;
+	uint16_t size;
 	uint8_t left;
+	uint32_t block; /* in blocks[] */
 };
 
 /* Return values of soft_enter(): a struct soft_link pointer, or one of these. */
@@ -112,6 +118,7 @@ struct soft_options {
 	bool oneinsn;  /* blocks of one instruction */
 	bool nonative; /* x87, SSE and AVX by the interpreter */
 	bool nopext;   /* do not use BMI2 in generated code */
+	bool nogroup;  /* every memory access is checked on its own */
 	bool chaos;    /* random flushes, unlinks and requests at safe points */
 };
 
@@ -120,6 +127,7 @@ struct soft_stubs {
 	uint32_t enter;
 	uint32_t exit, exit_parked;           /* R10: return value */
 	uint32_t slow[TLB_NKINDS][2];         /* R10: linear address; [1]: flags parked */
+	uint32_t slow_group[TLB_NKINDS][2];
 	uint32_t interp, interp_stop;         /* R11: struct soft_site */
 	uint32_t dispatch[TLB_NMODES];        /* R10: guest RIP to go on at; flags live */
 	uint32_t ret_miss[TLB_NMODES];        /* the same after emptying the shadow stack */
@@ -150,6 +158,7 @@ struct soft_vcpu {
 	uint64_t park_rax, park_rcx;
 	uint32_t park_flags, pad;
 	uint64_t tmp[2];
+	uint64_t group_delta[SOFT_GROUPS];
 	uint64_t index_mask;    /* pext mask of TLB index bits */
 	uint64_t jit_insns;
 
@@ -179,7 +188,10 @@ struct soft_vcpu {
 	struct soft_link **cell_links;
 	uint32_t ncells;
 	uint32_t ibtc_key[TLB_NMODES];  /* block key that a table serves */
-	uint64_t invalidations;         /* changes whenever a block dies */
+	uint64_t invalidations;         /* changes whenever a block dies or somebody else drops our write entries */
+	uint64_t single_rip;            /* go on here with a block of SOFT_KEY_SINGLE, */
+	bool single;                    /* if set */
+	uint8_t group_misses[SOFT_GROUP_MISSES]; /* hashed by RIP: groups that cross pages or cannot be cached */
 	uint32_t deferred;              /* request bits held back while interrupts are off */
 
 	/* What must be dropped at a TLB flush, by kind of page. */
@@ -209,6 +221,11 @@ struct soft_vm {
 	struct host_mutex op_lock;
 	_Atomic uint32_t op_active;    /* futex word: vcpus stay out of their engines */
 };
+
+static inline unsigned soft_group_miss_index(uint64_t rip)
+{
+	return (unsigned)(rip * UINT64_C(0x9e3779b97f4a7c15) >> 32) & (SOFT_GROUP_MISSES - 1);
+}
 
 static inline struct soft_vcpu *soft_of(struct x86_cpu *cpu)
 {
@@ -264,8 +281,8 @@ struct soft_block *soft_translate(struct soft_vcpu *v, uint32_t key, unsigned it
 bool soft_fault_hook(struct host_fault *fault);
 enum cpu_exit soft_run(struct soft_vcpu *v, struct lodge_error *err);
 /* Called by generated code. */
-uint64_t soft_slow_read(struct soft_vcpu *v, uint64_t lin, const struct soft_slow_data *data);
-uint64_t soft_slow_write(struct soft_vcpu *v, uint64_t lin, const struct soft_slow_data *data);
+typedef uint64_t soft_slow_fn(struct soft_vcpu *v, uint64_t lin, const struct soft_slow_data *data);
+soft_slow_fn soft_slow_read, soft_slow_write, soft_slow_group_read, soft_slow_group_write;
 uint64_t soft_interp_site(struct soft_vcpu *v, const struct soft_site *site);
 /* Interpret the instruction at s.rip with everything x86_step() does. */
 void soft_step(struct soft_vcpu *v);

@@ -196,6 +196,14 @@ static uint32_t emit_pos(struct soft_vcpu *v, struct emit *e)
 	return (uint32_t)(e->p - v->area.rw);
 }
 
+static void emit_slow(struct emit *e, struct soft_vcpu *v, uint32_t at[2], soft_slow_fn *fn)
+{
+	at[1] = emit_pos(v, e);
+	emit_unpark_flags(e);
+	at[0] = (uint32_t)(e->p - v->area.rw);
+	emit_bridge(e, (uint64_t)(uintptr_t)fn, true);
+}
+
 void soft_stubs_emit(struct soft_vcpu *v)
 {
 	struct emit e = { .p = v->area.rw, .end = v->area.rw + v->area.bytes, .to_rx = (int64_t)(v->area.rx - v->area.rw) };
@@ -210,10 +218,8 @@ void soft_stubs_emit(struct soft_vcpu *v)
 	s->exit = (uint32_t)(e.p - v->area.rw);
 	emit_exit(&e);
 	for (unsigned kind = 0; kind < TLB_NKINDS; kind++) {
-		s->slow[kind][1] = emit_pos(v, &e);
-		emit_unpark_flags(&e);
-		s->slow[kind][0] = (uint32_t)(e.p - v->area.rw);
-		emit_bridge(&e, kind == TLB_WRITE ? (uint64_t)(uintptr_t)soft_slow_write : (uint64_t)(uintptr_t)soft_slow_read, true);
+		emit_slow(&e, v, s->slow[kind], kind == TLB_WRITE ? soft_slow_write : soft_slow_read);
+		emit_slow(&e, v, s->slow_group[kind], kind == TLB_WRITE ? soft_slow_group_write : soft_slow_group_read);
 	}
 	s->interp = emit_pos(v, &e);
 	emit_bridge(&e, (uint64_t)(uintptr_t)soft_interp_site, false);

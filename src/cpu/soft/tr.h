@@ -13,23 +13,6 @@ enum tr_class {
 	TR_CUSTOM,      /* a template of its own */
 };
 
-struct tr {
-	struct soft_vcpu *v;
-	struct soft_block *b;
-	struct emit hot, cold;
-	unsigned n, i;          /* instructions; the current one */
-	unsigned ahead;         /* instructions behind the block that were looked at */
-	const struct insn *in;
-	uint64_t rip, next;     /* of the current instruction */
-	bool is64;
-	bool parked;            /* the guest's flags are in park_flags, EFLAGS is free */
-	uint16_t live[SOFT_BLOCK_INSNS_MAX + 1]; /* flags needed before instruction i */
-	enum tr_class class[SOFT_BLOCK_INSNS_MAX];
-	unsigned free;          /* scratch registers that are free: bit 0 S0, bit 1 S1 */
-	bool next_flags_dead;   /* what follows the block overwrites all flags before it reads any */
-	bool failed;            /* no template after all: interpret this instruction */
-};
-
 /* A guest memory operand, from an instruction or made up for the stack. */
 struct tr_ea {
 	uint8_t base, index, scale; /* guest GPR numbers; X86_NOREG */
@@ -40,7 +23,41 @@ struct tr_ea {
 	uint64_t addr;
 };
 
+/* Accesses that share one TLB check; gen_group.c. */
+struct tr_group {
+	bool open;
+	uint8_t slot;        /* in group_delta[] */
+	enum tlb_kind kind;
+	struct tr_ea ea;     /* base, index, segment; or the fixed page */
+	int32_t shift;       /* what was added to the base since the check */
+	int32_t lo, hi;      /* checked, relative to the base at the check */
+};
+#define TR_GROUPS SOFT_GROUPS
+#define TR_NO_GROUP TR_GROUPS
+
+struct tr {
+	struct soft_vcpu *v;
+	struct soft_block *b;
+	struct emit hot, cold;
+	unsigned n, i;          /* instructions; the current one */
+	unsigned ahead;         /* instructions behind the block that were looked at */
+	const struct insn *in, *insns;
+	uint64_t rip, next;     /* of the current instruction */
+	bool is64;
+	bool parked;            /* the guest's flags are in park_flags, EFLAGS is free */
+	uint16_t live[SOFT_BLOCK_INSNS_MAX + 1]; /* flags needed before instruction i */
+	enum tr_class class[SOFT_BLOCK_INSNS_MAX];
+	unsigned free;          /* scratch registers that are free: bit 0 S0, bit 1 S1 */
+	bool groups_on;
+	struct tr_group group[TR_GROUPS];
+	unsigned next_group, s1_group; /* slot to use next; whose delta S1 holds, or TR_NO_GROUP */
+	bool next_flags_dead;   /* what follows the block overwrites all flags before it reads any */
+	bool failed;            /* no template after all: interpret this instruction */
+};
+
 struct tr_ea tr_ea_of(const struct tr *t, const struct insn *in);
+/* The same for an instruction that is followed by @next. */
+struct tr_ea tr_ea_at(const struct tr *t, const struct insn *in, uint64_t next);
 struct tr_ea tr_ea_stack(const struct tr *t, unsigned base, int32_t disp);
 /* Compute the linear address in @dst; clobbers the other scratch, keeps EFLAGS. */
 void tr_linear(struct tr *t, struct emit *e, const struct tr_ea *ea, unsigned dst);
@@ -50,6 +67,18 @@ void tr_linear(struct tr *t, struct emit *e, const struct tr_ea *ea, unsigned ds
  * is clobbered; live guest flags have been parked.
  */
 struct host_mem tr_check(struct tr *t, const struct tr_ea *ea, enum tlb_kind kind, unsigned bytes);
+/* Bring an operand of tr_check() that takes both scratch registers into S0. */
+void tr_fold(struct tr *t, struct host_mem *m);
+/* The address without segment base into @dst; false: it took S1 as well. */
+bool tr_offset(struct tr *t, struct emit *e, const struct tr_ea *ea, unsigned dst);
+
+/* gen_group.c */
+bool tr_group_access(struct tr *t, const struct tr_ea *ea, enum tlb_kind kind, unsigned bytes, struct host_mem *m);
+void tr_group_check(struct tr *t, const struct tr_group *g); /* in gen_mem.c: S1 and its slot get the delta */
+bool tr_accesses_memory(enum tr_class class, const struct insn *in);
+void tr_groups_hoist(struct tr *t);
+void tr_groups_after(struct tr *t);
+void tr_groups_close(struct tr *t);
 
 void tr_need_flags(struct tr *t);  /* the next instruction wants the guest's flags in EFLAGS */
 void tr_native(struct tr *t);

@@ -195,6 +195,7 @@ void tr_interp(struct tr *t, bool ends)
 	if (t->parked)
 		emit_unpark_flags(&t->hot);
 	t->parked = false;
+	tr_groups_close(t);
 	emit_imm(&t->hot, HR_S1, (uint64_t)(uintptr_t)site);
 	if (ends)
 		emit_jmp(&t->hot, tr_stub(t, v->stubs.interp_stop));
@@ -223,6 +224,21 @@ static void emit_poll_compare(struct tr *t, struct emit *e, uint64_t away)
 static uint32_t position(const struct tr *t, const struct emit *e)
 {
 	return (uint32_t)(e->p - t->v->area.rw);
+}
+
+/* Will a memory access park the flags before any instruction cares for them? Then the block does so as it begins. */
+static bool parks_first(const struct tr *t)
+{
+	for (unsigned i = 0; i < t->n; i++) {
+		const struct insn *in = &t->insns[i];
+		enum tr_class class = t->class[i];
+
+		if (tr_flags_read(class, in) || tr_flags_written(class, in))
+			return false;
+		if (tr_accesses_memory(class, in))
+			return true;
+	}
+	return false;
 }
 
 /* The four ways in; see enum soft_entry. */
@@ -257,6 +273,13 @@ static void emit_entries(struct tr *t)
 	emit_request_exit(t, t->v->stubs.exit_parked);
 	b->entry[SOFT_ENTRY_POLLED_PARKED] = position(t, c);
 	emit_poll_compare(t, c, away);
+	if (parks_first(t)) {
+		emit_park_flags(e);
+		t->parked = true;
+		b->entry[SOFT_ENTRY_PARKED] = position(t, e);
+		emit_jmp(c, emit_rx(e, e->p));
+		return;
+	}
 	b->entry[SOFT_ENTRY_PARKED] = position(t, c);
 	emit_unpark_flags(c);
 	emit_jmp(c, plain);
@@ -287,10 +310,17 @@ static void emit_insn(struct tr *t)
 		t->hot = hot;
 		t->cold = cold;
 		t->parked = parked;
+		tr_groups_close(t);
 		class = x86_op_info(t->in->op)->attr & X86_OPA_BRANCH ? TR_INTERP_STOP : TR_INTERP;
 	}
 	if (class == TR_INTERP || class == TR_INTERP_STOP)
 		tr_interp(t, class == TR_INTERP_STOP);
+}
+
+static bool groups_wanted(const struct soft_vcpu *v, const struct soft_block *b)
+{
+	return !(b->key & SOFT_KEY_SINGLE) && !v->vm->options.nogroup && !v->vm->options.notlb &&
+	       v->group_misses[soft_group_miss_index(b->rip)] < SOFT_GROUP_MISSES_MAX;
 }
 
 static bool emit_block(struct tr *t, const struct insn *insns)
@@ -301,6 +331,9 @@ static bool emit_block(struct tr *t, const struct insn *insns)
 	bool ended = false;
 
 	t->rip = b->rip;
+	t->insns = insns;
+	t->groups_on = groups_wanted(v, b);
+	tr_groups_close(t);
 	emit_entries(t);
 	b->map = v->nmaps;
 	b->code = position(t, &t->hot);
@@ -312,7 +345,9 @@ static bool emit_block(struct tr *t, const struct insn *insns)
 		if (!t->is64)
 			t->next = (uint32_t)t->next;
 		map[t->i] = (struct soft_map){ .host = (uint16_t)(position(t, &t->hot) - b->code), .guest = (uint16_t)(t->rip - b->rip) };
+		tr_groups_hoist(t);
 		emit_insn(t);
+		tr_groups_after(t);
 		/* Parking comes before the instruction proper: its own fault sees the state it ends in. */
 		map[t->i].guest |= t->parked ? SOFT_MAP_PARKED : 0;
 		ended = t->class[t->i] == TR_INTERP_STOP || (x86_op_info(t->in->op)->attr & X86_OPA_BRANCH);
