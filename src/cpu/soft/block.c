@@ -16,6 +16,7 @@ enum lodge_err soft_blocks_init(struct soft_vcpu *v, struct lodge_error *err)
 	v->sites_max = SITES_MAX;
 	v->blocks = host_alloc_sparse(sizeof(*v->blocks) * SOFT_BLOCKS_MAX);
 	v->maps = host_alloc_sparse(sizeof(*v->maps) * v->maps_max);
+	v->links = host_alloc_sparse(sizeof(*v->links) * SOFT_LINKS_MAX);
 	v->sites = host_alloc_sparse(sizeof(*v->sites) * v->sites_max);
 	v->hash = host_alloc_sparse(sizeof(void *) * HASH_SIZE);
 	v->page_hash = host_alloc_sparse(sizeof(void *) * PAGE_HASH_SIZE);
@@ -24,7 +25,7 @@ enum lodge_err soft_blocks_init(struct soft_vcpu *v, struct lodge_error *err)
 		v->live_cells[i] = host_alloc_sparse(sizeof(uint32_t) * SOFT_BLOCKS_MAX * 2);
 		v->live_ibtc[i] = host_alloc_sparse(sizeof(uint32_t) * SOFT_IBTC_ENTRIES * TLB_NMODES);
 	}
-	if (!v->blocks || !v->maps || !v->sites || !v->hash || !v->page_hash || !v->cell_links || !v->live_cells[0] ||
+	if (!v->blocks || !v->maps || !v->links || !v->sites || !v->hash || !v->page_hash || !v->cell_links || !v->live_cells[0] ||
 	    !v->live_cells[1] || !v->live_ibtc[0] || !v->live_ibtc[1]) {
 		soft_blocks_fini(v);
 		return error_set(err, LODGE_ERR_NOMEM, "no address space for the software CPU's tables; raise `ulimit -v`");
@@ -36,6 +37,7 @@ void soft_blocks_fini(struct soft_vcpu *v)
 {
 	host_free_sparse(v->blocks, sizeof(*v->blocks) * SOFT_BLOCKS_MAX);
 	host_free_sparse(v->maps, sizeof(*v->maps) * v->maps_max);
+	host_free_sparse(v->links, sizeof(*v->links) * SOFT_LINKS_MAX);
 	host_free_sparse(v->sites, sizeof(*v->sites) * v->sites_max);
 	host_free_sparse(v->hash, sizeof(void *) * HASH_SIZE);
 	host_free_sparse(v->page_hash, sizeof(void *) * PAGE_HASH_SIZE);
@@ -135,7 +137,7 @@ void soft_block_kill(struct soft_vcpu *v, struct soft_block *b)
 	*p = b->hash_next;
 	while (b->links_in)
 		soft_unlink(v, b->links_in);
-	for (unsigned i = 0; i < ARRAY_LEN(b->link); i++)
+	for (unsigned i = 0; i < b->nlinks; i++)
 		if (b->link[i].used)
 			soft_unlink(v, &b->link[i]);
 	soft_ibtc_forget(v, b);
@@ -209,7 +211,7 @@ void soft_flush_all_blocks(struct soft_vcpu *v)
 	__builtin_memset(v->page_hash, 0, sizeof(void *) * PAGE_HASH_SIZE);
 	__builtin_memset(v->exec_filter, 0, sizeof(v->exec_filter));
 	v->stats.blocks_evicted += v->nblocks;
-	v->nblocks = v->nmaps = v->nsites = v->ncells = 0;
+	v->nblocks = v->nmaps = v->nlinks = v->nsites = v->ncells = 0;
 	v->code_used = v->stubs.end;
 	v->cold_used = (uint32_t)(v->area.bytes / 2);
 	v->invalidations++;

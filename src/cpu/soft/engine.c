@@ -71,6 +71,18 @@ uint64_t soft_slow_write(struct soft_vcpu *v, uint64_t lin, const struct soft_sl
 	return slow_access(v, lin, data, TLB_WRITE);
 }
 
+static void note_group_miss(struct soft_vcpu *v, struct soft_block *b)
+{
+	unsigned i = soft_group_miss_index(b->rip);
+	uint64_t now = __builtin_ia32_rdtsc(), since = now - v->group_missed[i];
+
+	v->group_missed[i] = now;
+	if (since > SOFT_GROUP_MISS_TICKS)
+		v->group_misses[i] = 0;
+	else if (v->group_misses[i] < SOFT_GROUP_MISSES_MAX && ++v->group_misses[i] == SOFT_GROUP_MISSES_MAX)
+		soft_block_kill(v, b);
+}
+
 /*
  * The check of a group missed. Nothing of the access may be shown to the guest
  * yet, as the range is only likely to be used: where it has no plain translation
@@ -81,7 +93,6 @@ static uint64_t slow_group(struct soft_vcpu *v, uint64_t lin, const struct soft_
 	struct x86_cpu *cpu = &v->cpu;
 	unsigned i = lin >> 12 & (TLB_ENTRIES - 1);
 	uint64_t invalidations = v->invalidations;
-	uint8_t *misses = &v->group_misses[soft_group_miss_index(v->blocks[data->block].rip)];
 
 	if ((lin & 0xfff) + data->size <= 4096 && mmu_canonical(lin)) {
 		cpu->s.rip = data->rip;
@@ -91,8 +102,8 @@ static uint64_t slow_group(struct soft_vcpu *v, uint64_t lin, const struct soft_
 			return 0;
 		}
 	}
-	if (*misses < SOFT_GROUP_MISSES_MAX && ++*misses == SOFT_GROUP_MISSES_MAX && v->invalidations == invalidations)
-		soft_block_kill(v, &v->blocks[data->block]);
+	if (v->invalidations == invalidations)
+		note_group_miss(v, &v->blocks[data->block]);
 	cpu->s.rip = v->single_rip = data->rip;
 	v->single = true;
 	v->jit_insns -= data->left;
@@ -254,6 +265,8 @@ static void run_blocks(struct soft_vcpu *v)
 		if (exit >= SOFT_EXIT_SMALL_MAX) {
 			link = (struct soft_link *)(uintptr_t)exit;
 			v->cpu.s.rip = link->target;
+			v->single = link->single;
+			v->single_rip = link->target;
 			invalidations = v->invalidations;
 			if (link->from->dead)
 				link = NULL;

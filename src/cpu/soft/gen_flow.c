@@ -27,6 +27,20 @@ static uint64_t link_prepare(struct tr *t, unsigned n, uint64_t target)
 	return stub;
 }
 
+uint64_t tr_group_exit(struct tr *t)
+{
+	unsigned n = t->b->nlinks++;
+	struct soft_link *link;
+	uint64_t stub = link_prepare(t, n, t->rip), here;
+
+	link = &t->b->link[n];
+	link->polled = false;
+	link->single = true;
+	here = emit_rx(&t->cold, t->cold.p);
+	link->jump = (uint32_t)(emit_jmp(&t->cold, stub) - t->v->area.rw);
+	return here;
+}
+
 static struct host_mem cell_of(struct tr *t, struct soft_link *link, uint64_t stub)
 {
 	struct soft_vcpu *v = t->v;

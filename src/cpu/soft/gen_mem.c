@@ -111,9 +111,18 @@ void tr_linear(struct tr *t, struct emit *e, const struct tr_ea *ea, unsigned ds
 static uint64_t cold_miss(struct tr *t, const struct tr_ea *ea, const uint32_t slow[2], unsigned bytes, uint64_t retry)
 {
 	struct emit *c = &t->cold;
-	uint64_t here = emit_rx(c, c->p);
+	bool group = slow != t->v->stubs.slow[TLB_READ] && slow != t->v->stubs.slow[TLB_WRITE];
+	uint64_t apart = group && bytes > 1 ? tr_group_exit(t) : 0, here = emit_rx(c, c->p);
 
 	tr_linear(t, c, ea, HR_S0);
+	if (apart) { /* a group on two pages */
+		emit_op_reg(c, 0, 0, 0x8b, HR_S1, HR_S0);
+		emit_op_reg(c, 0, 0, 0x81, 4, HR_S1);
+		emit32(c, 0xfff);
+		emit_op_reg(c, 0, 0, 0x81, 7, HR_S1);
+		emit32(c, 4096 - bytes);
+		emit_jcc(c, 7, apart);
+	}
 	emit_call(c, tr_stub(t, slow[t->parked]));
 	emit_jmp(c, retry);
 	emit64(c, t->rip);

@@ -20,13 +20,15 @@
 #define SOFT_VCPUS_MAX 16
 #define SOFT_BLOCK_INSNS_MAX 48
 #define SOFT_BLOCKS_MAX (1u << 18)
+#define SOFT_LINKS_MAX (SOFT_BLOCKS_MAX * 4)
 #define SOFT_HASH_BITS 17
 #define SOFT_PAGE_HASH_BITS 14
 #define SOFT_IBTC_ENTRIES 65536u
 #define SOFT_CODE_CACHE_DEFAULT (UINT64_C(128) << 20)
 #define SOFT_CODE_CACHE_MIN (UINT64_C(1) << 20)
 #define SOFT_GROUP_MISSES 4096u
-#define SOFT_GROUP_MISSES_MAX 8u
+#define SOFT_GROUP_MISSES_MAX 32u
+#define SOFT_GROUP_MISS_TICKS 20000u /* further apart they cost less than checks would */
 #define SOFT_NO_CELL UINT32_MAX
 #define SOFT_SHADOW_BYTES 65536u
 
@@ -59,6 +61,7 @@ struct soft_link {
 	uint32_t cell;
 	bool polled;                /* a back-edge enters where requests are polled */
 	bool parked;                /* the guest's flags are parked in memory at this exit */
+	bool single;                /* to a block of SOFT_KEY_SINGLE */
 	bool used;
 };
 
@@ -77,7 +80,8 @@ struct soft_block {
 	uint32_t entry[SOFT_NENTRIES]; /* cache offsets */
 	uint32_t code, code_end;    /* hot part, for the fault map */
 	uint32_t map;               /* first entry in the fault map pool, `insns` of them */
-	struct soft_link link[2];
+	struct soft_link *link;     /* `nlinks` of them: two exits, then where checks of groups failed */
+	uint16_t nlinks;
 	struct soft_link *links_in;
 	struct soft_block *hash_next;
 	struct soft_block *page_next[2]; /* list of its page(s) */
@@ -183,6 +187,8 @@ struct soft_vcpu {
 	uint32_t nmaps, maps_max;
 	struct soft_block **hash;
 	struct soft_block **page_hash;
+	struct soft_link *links;
+	uint32_t nlinks;
 	struct soft_site *sites;
 	uint32_t nsites, sites_max;
 	struct soft_link **cell_links;
@@ -191,7 +197,9 @@ struct soft_vcpu {
 	uint64_t invalidations;         /* changes whenever a block dies or somebody else drops our write entries */
 	uint64_t single_rip;            /* go on here with a block of SOFT_KEY_SINGLE, */
 	bool single;                    /* if set */
-	uint8_t group_misses[SOFT_GROUP_MISSES]; /* hashed by RIP: groups that cross pages or cannot be cached */
+	/* Hashed by RIP: how often in quick succession a group crossed pages or could not be cached, and when last. */
+	uint8_t group_misses[SOFT_GROUP_MISSES];
+	uint64_t group_missed[SOFT_GROUP_MISSES]; /* host TSC */
 	uint32_t deferred;              /* request bits held back while interrupts are off */
 
 	/* What must be dropped at a TLB flush, by kind of page. */

@@ -75,6 +75,8 @@ bool tr_offset(struct tr *t, struct emit *e, const struct tr_ea *ea, unsigned ds
 /* gen_group.c */
 bool tr_group_access(struct tr *t, const struct tr_ea *ea, enum tlb_kind kind, unsigned bytes, struct host_mem *m);
 void tr_group_check(struct tr *t, const struct tr_group *g); /* in gen_mem.c: S1 and its slot get the delta */
+/* Cold: a jump to the block without groups for the current instruction; its address. */
+uint64_t tr_group_exit(struct tr *t);
 bool tr_accesses_memory(enum tr_class class, const struct insn *in);
 void tr_groups_hoist(struct tr *t);
 void tr_groups_after(struct tr *t);

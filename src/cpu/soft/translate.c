@@ -8,6 +8,7 @@
 #define HOT_BYTES_PER_INSN 256
 #define COLD_BYTES_PER_INSN 192
 #define LOOK_AHEAD_INSNS 6
+#define LINKS_PER_BLOCK_MAX (2 + 4 * SOFT_BLOCK_INSNS_MAX)
 
 uint32_t soft_mode_key(const struct x86_cpu *cpu, bool *translatable)
 {
@@ -299,6 +300,7 @@ static void emit_insn(struct tr *t)
 	enum tr_class class = t->class[t->i];
 	struct emit hot = t->hot, cold = t->cold;
 	bool parked = t->parked;
+	uint16_t nlinks = t->b->nlinks;
 
 	t->failed = false;
 	t->free = 3;
@@ -310,6 +312,7 @@ static void emit_insn(struct tr *t)
 		t->hot = hot;
 		t->cold = cold;
 		t->parked = parked;
+		t->b->nlinks = nlinks;
 		tr_groups_close(t);
 		class = x86_op_info(t->in->op)->attr & X86_OPA_BRANCH ? TR_INTERP_STOP : TR_INTERP;
 	}
@@ -330,6 +333,9 @@ static bool emit_block(struct tr *t, const struct insn *insns)
 	struct soft_map *map = &v->maps[v->nmaps];
 	bool ended = false;
 
+	b->link = &v->links[v->nlinks];
+	b->nlinks = 2;
+	b->link[0].used = b->link[1].used = false;
 	t->rip = b->rip;
 	t->insns = insns;
 	t->groups_on = groups_wanted(v, b);
@@ -361,6 +367,7 @@ static bool emit_block(struct tr *t, const struct insn *insns)
 	if (t->hot.full || t->cold.full)
 		return false;
 	v->nmaps += t->n;
+	v->nlinks += b->nlinks;
 	b->code_end = position(t, &t->hot);
 	v->stats.code_bytes += (uint64_t)(b->code_end - v->code_used) + (position(t, &t->cold) - v->cold_used);
 	v->code_used = b->code_end;
@@ -372,7 +379,7 @@ static bool has_room(const struct soft_vcpu *v)
 {
 	const uint32_t hot = SOFT_BLOCK_INSNS_MAX * HOT_BYTES_PER_INSN, cold = SOFT_BLOCK_INSNS_MAX * COLD_BYTES_PER_INSN;
 
-	return v->nblocks < SOFT_BLOCKS_MAX && v->nmaps + SOFT_BLOCK_INSNS_MAX <= v->maps_max && v->nsites + SOFT_BLOCK_INSNS_MAX <= v->sites_max &&
+	return v->nblocks < SOFT_BLOCKS_MAX && v->nlinks + LINKS_PER_BLOCK_MAX <= SOFT_LINKS_MAX && v->nmaps + SOFT_BLOCK_INSNS_MAX <= v->maps_max && v->nsites + SOFT_BLOCK_INSNS_MAX <= v->sites_max &&
 	       v->code_used + hot <= v->area.bytes / 2 && v->cold_used + cold <= v->area.bytes;
 }
 
