@@ -7,9 +7,10 @@ static uint64_t exit_stub(const struct tr *t)
 	return tr_stub(t, t->parked ? t->v->stubs.exit_parked : t->v->stubs.exit);
 }
 
+/* May a jump go to @target directly? What may straddle pages depends on two mappings and is reached through cells. */
 static bool same_page(const struct tr *t, uint64_t target)
 {
-	return t->b->gpa2 == UINT64_MAX && target >> 12 == t->b->rip >> 12;
+	return t->b->gpa2 == UINT64_MAX && target >> 12 == t->b->rip >> 12 && (target & 0xfff) <= 4096 - X86_INSN_MAX;
 }
 
 /* Prepare direct exit @n; returns the address that its jump goes to while unlinked. */

@@ -46,6 +46,11 @@ static void link_patch(struct soft_vcpu *v, struct soft_link *link, uint64_t cod
 	put_le32(at, (uint32_t)(code - ((uint64_t)(uintptr_t)(v->area.rx + link->jump) + 4)));
 }
 
+static bool on_page(const struct soft_block *b, uint64_t page)
+{
+	return b->rip >> 12 == page || (b->gpa2 != UINT64_MAX && (b->rip >> 12) + 1 == page);
+}
+
 static void drop_live(struct soft_vcpu *v, unsigned g, bool one_page, uint64_t page)
 {
 	uint32_t kept = 0;
@@ -55,7 +60,7 @@ static void drop_live(struct soft_vcpu *v, unsigned g, bool one_page, uint64_t p
 
 		if (!link->to)
 			continue;
-		if (one_page && link->to->rip >> 12 != page)
+		if (one_page && !on_page(link->to, page))
 			v->live_cells[g][kept++] = v->live_cells[g][i];
 		else
 			soft_unlink(v, link);
@@ -76,10 +81,11 @@ static void drop_live(struct soft_vcpu *v, unsigned g, bool one_page, uint64_t p
 
 void soft_link_to(struct soft_vcpu *v, struct soft_link *link, struct soft_block *to)
 {
-	bool global = link->cell != SOFT_NO_CELL && target_is_global(v, to->rip);
+	bool straddles = to->gpa2 != UINT64_MAX, global;
 
-	if (v->vm->options.nolink || link->to || to->gpa2 != UINT64_MAX)
+	if (v->vm->options.nolink || link->to || (straddles && link->cell == SOFT_NO_CELL))
 		return;
+	global = link->cell != SOFT_NO_CELL && target_is_global(v, to->rip) && (!straddles || target_is_global(v, to->rip + 4096));
 	/* The list may name a cell more than once; when it is full, start over. */
 	if (link->cell != SOFT_NO_CELL && v->nlive_cells[global] == SOFT_BLOCKS_MAX * 2)
 		drop_live(v, global, false, 0);
@@ -95,6 +101,8 @@ void soft_link_to(struct soft_vcpu *v, struct soft_link *link, struct soft_block
 		v->cells[link->cell] = soft_link_code(v, link);
 		v->live_cells[global][v->nlive_cells[global]++] = link->cell;
 		filter_add(v, to->rip);
+		if (straddles)
+			filter_add(v, to->rip + 4096);
 	}
 }
 
