@@ -14,14 +14,14 @@
 
 static unsigned filter_hash(uint64_t rip)
 {
-	return (unsigned)((rip >> 12) * UINT64_C(0x9e3779b97f4a7c15) >> 52);
+	return (unsigned)((rip >> 12) * UINT64_C(0x9e3779b97f4a7c15) >> 48);
 }
 
-static void filter_add(struct soft_vcpu *v, uint64_t rip)
+static void filter_add(struct soft_vcpu *v, bool global, uint64_t rip)
 {
 	unsigned h = filter_hash(rip);
 
-	v->exec_filter[h / 64] |= UINT64_C(1) << (h % 64);
+	v->exec_filter[global][h / 64] |= UINT64_C(1) << (h % 64);
 }
 
 static bool target_is_global(struct soft_vcpu *v, uint64_t rip)
@@ -100,9 +100,9 @@ void soft_link_to(struct soft_vcpu *v, struct soft_link *link, struct soft_block
 	} else {
 		v->cells[link->cell] = soft_link_code(v, link);
 		v->live_cells[global][v->nlive_cells[global]++] = link->cell;
-		filter_add(v, to->rip);
+		filter_add(v, global, to->rip);
 		if (straddles)
-			filter_add(v, to->rip + 4096);
+			filter_add(v, global, to->rip + 4096);
 	}
 }
 
@@ -163,7 +163,7 @@ void soft_ibtc_fill(struct soft_vcpu *v, struct soft_block *b)
 	t->code[1][i] = (uint64_t)(uintptr_t)(v->area.rx + b->entry[SOFT_ENTRY_POLLED_PARKED]);
 	t->key[i] = ~b->rip;
 	v->live_ibtc[global][v->nlive_ibtc[global]++] = mode << 16 | i;
-	filter_add(v, b->rip);
+	filter_add(v, global, b->rip);
 }
 
 void soft_ibtc_forget(struct soft_vcpu *v, struct soft_block *b)
@@ -180,10 +180,10 @@ void soft_on_tlb_flush(struct x86_cpu *cpu, bool global)
 	struct soft_vcpu *v = soft_of(cpu);
 
 	soft_shadow_forget(v, global);
-	drop_live(v, 0, false, 0);
-	if (global) {
-		drop_live(v, 1, false, 0);
-		__builtin_memset(v->exec_filter, 0, sizeof(v->exec_filter));
+	for (unsigned g = 0; g <= global; g++) {
+		if (v->nlive_cells[g] || v->nlive_ibtc[g])
+			__builtin_memset(v->exec_filter[g], 0, sizeof(v->exec_filter[g]));
+		drop_live(v, g, false, 0);
 	}
 }
 
@@ -194,8 +194,7 @@ void soft_on_tlb_flush_page(struct x86_cpu *cpu, uint64_t lin)
 
 	/* The kernel drops pages of its own rarely. */
 	soft_shadow_forget(v, lin >> 63);
-	if (!(v->exec_filter[h / 64] >> (h % 64) & 1))
-		return;
-	drop_live(v, 0, true, lin >> 12);
-	drop_live(v, 1, true, lin >> 12);
+	for (unsigned g = 0; g < 2; g++)
+		if (v->exec_filter[g][h / 64] >> (h % 64) & 1)
+			drop_live(v, g, true, lin >> 12);
 }

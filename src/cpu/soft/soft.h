@@ -29,6 +29,7 @@
 #define SOFT_GROUP_MISSES 4096u
 #define SOFT_GROUP_MISSES_MAX 32u
 #define SOFT_GROUP_MISS_TICKS 20000u /* further apart they cost less than checks would */
+#define SOFT_EXEC_FILTER_WORDS 1024u
 #define SOFT_NO_CELL UINT32_MAX
 #define SOFT_SHADOW_BYTES 65536u
 
@@ -207,7 +208,7 @@ struct soft_vcpu {
 	uint32_t nlive_cells[2];
 	uint32_t *live_ibtc[2];         /* mode << 16 | index */
 	uint32_t nlive_ibtc[2];
-	uint64_t exec_filter[64];       /* hashed pages that are targets of cells or IBTC entries */
+	uint64_t exec_filter[2][SOFT_EXEC_FILTER_WORDS]; /* [global]: hashed pages that are targets of cells or IBTC entries */
 
 	struct cpu_stats stats;
 	uint64_t chaos_state;
