@@ -211,7 +211,20 @@ static void finish_ret(struct soft_vcpu *v)
 	soft_step(v);
 }
 
-static uint64_t enter(struct soft_vcpu *v, const struct soft_block *b)
+/* The code for s.rip if an indirect branch would find it; 0 if not. */
+static uint64_t quick_code(const struct soft_vcpu *v)
+{
+	const struct x86_cpu *cpu = &v->cpu;
+	const struct soft_ibtc *table = &v->ibtc[cpu->tlb_mode];
+	unsigned i = cpu->s.rip & (SOFT_IBTC_ENTRIES - 1);
+	bool translatable;
+
+	if (table->key[i] != ~cpu->s.rip || v->single || v->vm->options.chaos)
+		return 0;
+	return soft_mode_key(cpu, &translatable) == v->ibtc_key[cpu->tlb_mode] && translatable ? table->code[0][i] : 0;
+}
+
+static uint64_t enter(struct soft_vcpu *v, uint64_t code)
 {
 	unsigned mode = v->cpu.tlb_mode;
 	uint64_t exit;
@@ -222,9 +235,14 @@ static uint64_t enter(struct soft_vcpu *v, const struct soft_block *b)
 
 	cpu_fpu_enter(&v->cpu);
 	soft_shadow_prepare(v);
-	exit = stub.fn(v->area.rx + b->entry[SOFT_ENTRY_PLAIN]);
+	exit = stub.fn((const void *)(uintptr_t)code);
 	v->shadow_rsp[mode] = v->jit_rsp;
 	return exit;
+}
+
+static uint64_t block_code(const struct soft_vcpu *v, const struct soft_block *b)
+{
+	return (uint64_t)(uintptr_t)(v->area.rx + b->entry[SOFT_ENTRY_PLAIN]);
 }
 
 /*
@@ -238,30 +256,37 @@ static void run_blocks(struct soft_vcpu *v)
 	uint64_t invalidations = v->invalidations, exit;
 
 	while (v->cpu.s.activity == X86_RUNNING && !due(v)) {
-		struct soft_block *b = current_block(v);
+		uint64_t code = link ? 0 : quick_code(v);
 
-		if (!b) {
-			soft_step(v);
-			link = NULL;
-			indirect = false;
-			continue;
-		}
-		if (v->invalidations == invalidations) {
-			if (link)
-				soft_link_to(v, link, b);
-			else if (indirect)
-				soft_ibtc_fill(v, b);
-		}
-		if (v->vm->options.chaos)
-			stir(v);
-		if (b->dead || !v->nblocks) {
-			link = NULL;
-			continue;
+		if (!code) {
+			struct soft_block *b = current_block(v);
+
+			if (!b) {
+				soft_step(v);
+				link = NULL;
+				indirect = false;
+				continue;
+			}
+			if (v->invalidations == invalidations) {
+				if (link)
+					soft_link_to(v, link, b);
+				else if (indirect)
+					soft_ibtc_fill(v, b);
+			}
+			if (v->vm->options.chaos)
+				stir(v);
+			if (b->dead || !v->nblocks) {
+				link = NULL;
+				continue;
+			}
+			code = block_code(v, b);
 		}
 		invalidations = v->invalidations;
-		exit = enter(v, b);
+		exit = enter(v, code);
 		link = NULL;
-		indirect = false;
+		indirect = exit == SOFT_EXIT_AGAIN;
+		if (indirect)
+			invalidations = v->invalidations;
 		if (exit >= SOFT_EXIT_SMALL_MAX) {
 			link = (struct soft_link *)(uintptr_t)exit;
 			v->cpu.s.rip = link->target;

@@ -154,7 +154,7 @@ void soft_ibtc_fill(struct soft_vcpu *v, struct soft_block *b)
 	struct soft_ibtc *t = &v->ibtc[mode];
 	bool global;
 
-	if (b->gpa2 != UINT64_MAX || i == SOFT_IBTC_ENTRIES - 1 || v->vm->options.noibtc)
+	if (b->gpa2 != UINT64_MAX || (b->key & SOFT_KEY_SINGLE) || i == SOFT_IBTC_ENTRIES - 1 || v->vm->options.noibtc)
 		return;
 	global = target_is_global(v, b->rip);
 	if (v->nlive_ibtc[global] == SOFT_IBTC_ENTRIES * TLB_NMODES)
