@@ -137,6 +137,7 @@ static void soft_vcpu_init(struct soft_vcpu *v, struct soft_vm *vm, unsigned ind
 	v->vm = vm;
 	v->self = (uint64_t)(uintptr_t)v;
 	v->index_mask = (uint64_t)(TLB_ENTRIES - 1) << 12;
+	v->no_if_mask = ~(uint64_t)X86_FLAG_IF;
 	v->chaos_state = index + 1;
 	for (unsigned i = 0; i < TLB_NMODES; i++)
 		v->ibtc_key[i] = UINT32_MAX;

@@ -7,6 +7,9 @@
 #include "cpu/x86/fpu.h"
 #include "cpu/x86/pv.h"
 
+/* C was called from generated code and will not go back: the return address is dropped from the shadow stack. */
+#define CALLED sizeof(uint64_t)
+
 typedef uint64_t soft_enter_fn(const void *code);
 
 void soft_step(struct soft_vcpu *v)
@@ -28,6 +31,7 @@ uint64_t soft_interp_site(struct soft_vcpu *v, const struct soft_site *site)
 {
 	uint64_t invalidations = v->invalidations, next = site->rip + site->insn.len;
 	uint16_t left = site->left;
+	unsigned mode = v->cpu.tlb_mode;
 
 	if (v->cpu.code_mode != X86_MODE_64)
 		next = (uint32_t)next;
@@ -38,6 +42,7 @@ uint64_t soft_interp_site(struct soft_vcpu *v, const struct soft_site *site)
 		return 0;
 	}
 	v->jit_insns -= left;
+	v->shadow_rsp[mode] = v->jit_rsp + (site->ends ? 0 : CALLED);
 	return 1;
 }
 
@@ -57,6 +62,7 @@ static uint64_t slow_access(struct soft_vcpu *v, uint64_t lin, const struct soft
 	}
 	cpu->s.rip = data->rip;
 	v->jit_insns -= data->left;
+	v->shadow_rsp[cpu->tlb_mode] = v->jit_rsp + CALLED;
 	soft_step(v);
 	return 1;
 }
@@ -107,6 +113,7 @@ static uint64_t slow_group(struct soft_vcpu *v, uint64_t lin, const struct soft_
 	cpu->s.rip = v->single_rip = data->rip;
 	v->single = true;
 	v->jit_insns -= data->left;
+	v->shadow_rsp[cpu->tlb_mode] = v->jit_rsp + CALLED;
 	return 1;
 }
 
@@ -226,7 +233,6 @@ static uint64_t quick_code(const struct soft_vcpu *v)
 
 static uint64_t enter(struct soft_vcpu *v, uint64_t code)
 {
-	unsigned mode = v->cpu.tlb_mode;
 	uint64_t exit;
 	union {
 		const uint8_t *code;
@@ -236,7 +242,9 @@ static uint64_t enter(struct soft_vcpu *v, uint64_t code)
 	cpu_fpu_enter(&v->cpu);
 	soft_shadow_prepare(v);
 	exit = stub.fn((const void *)(uintptr_t)code);
-	v->shadow_rsp[mode] = v->jit_rsp;
+	/* C code that leaves has done so itself, before it changed modes. */
+	if (exit != SOFT_EXIT_AGAIN)
+		v->shadow_rsp[v->cpu.tlb_mode] = v->jit_rsp;
 	return exit;
 }
 

@@ -328,6 +328,6 @@ bool tr_flow(struct tr *t)
 	case X86_OP_CALL_IND:
 		return gen_call_ind(t);
 	default:
-		return false;
+		return tr_system(t);
 	}
 }

@@ -63,7 +63,7 @@ static uint32_t gprs_written(const struct insn *in)
 	if (x86_op_info(in->op)->attr & X86_OPA_NATIVE)
 		return native_written(in);
 	switch (in->op) {
-	case X86_OP_CMP: case X86_OP_TEST: case X86_OP_PUSH: case X86_OP_BT: case X86_OP_NOP: case X86_OP_PREFETCH:
+	case X86_OP_CMP: case X86_OP_TEST: case X86_OP_PUSH: case X86_OP_PUSHF: case X86_OP_CLI: case X86_OP_STI: case X86_OP_SWAPGS: case X86_OP_BT: case X86_OP_NOP: case X86_OP_PREFETCH:
 		return 0;
 	case X86_OP_MOV: case X86_OP_MOVZX: case X86_OP_MOVSX: case X86_OP_LEA: case X86_OP_POP:
 	case X86_OP_ADD: case X86_OP_OR: case X86_OP_ADC: case X86_OP_SBB: case X86_OP_AND: case X86_OP_SUB: case X86_OP_XOR:
@@ -85,7 +85,7 @@ static bool constant_move(const struct insn *in, unsigned reg, int64_t *by)
 	bool imm = in->opnd[1] == X86_OPD_IMM && named(in, 0) == 1u << reg && in->opsize == 8;
 
 	switch (in->op) {
-	case X86_OP_PUSH:
+	case X86_OP_PUSH: case X86_OP_PUSHF:
 		*by = -(int64_t)in->opsize;
 		return reg == X86_RSP;
 	case X86_OP_POP:
@@ -114,7 +114,7 @@ static bool group_survives(struct tr_group *g, enum tr_class class, const struct
 	if (class == TR_INTERP || class == TR_INTERP_STOP)
 		return false;
 	written = gprs_written(in);
-	if (in->op == X86_OP_PUSH || in->op == X86_OP_POP)
+	if (in->op == X86_OP_PUSH || in->op == X86_OP_PUSHF || in->op == X86_OP_POP)
 		written |= 1u << X86_RSP;
 	if (g->ea.index != X86_NOREG && written >> g->ea.index & 1)
 		return false;
@@ -144,7 +144,7 @@ static unsigned accesses_of(struct tr *t, enum tr_class class, const struct insn
 		a[n++] = (struct access){ tr_ea_at(t, in, next), !custom && (in->mem_access & INSN_ACCESS_W) ? TLB_WRITE : TLB_READ, in->mem_bytes };
 	if (!custom)
 		return n;
-	if (in->op == X86_OP_PUSH || in->op == X86_OP_CALL || in->op == X86_OP_CALL_IND)
+	if (in->op == X86_OP_PUSH || in->op == X86_OP_PUSHF || in->op == X86_OP_CALL || in->op == X86_OP_CALL_IND)
 		a[n++] = (struct access){ tr_ea_stack(t, X86_RSP, -(int32_t)word), TLB_WRITE, word };
 	else if (in->op == X86_OP_POP || in->op == X86_OP_RET)
 		a[n++] = (struct access){ tr_ea_stack(t, X86_RSP, 0), TLB_READ, word };
@@ -375,7 +375,7 @@ void tr_groups_hoist(struct tr *t)
 			for (unsigned j = t->i; j < i; j++) {
 				int64_t by = 0;
 
-				if ((gprs_written(&t->insns[j]) >> X86_RSP & 1 || t->insns[j].op == X86_OP_PUSH || t->insns[j].op == X86_OP_POP) &&
+				if ((gprs_written(&t->insns[j]) >> X86_RSP & 1 || t->insns[j].op == X86_OP_PUSH || t->insns[j].op == X86_OP_PUSHF || t->insns[j].op == X86_OP_POP) &&
 				    !constant_move(&t->insns[j], X86_RSP, &by))
 					goto out;
 				shift += by;

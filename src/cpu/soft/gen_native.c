@@ -309,6 +309,8 @@ enum tr_class tr_classify(const struct tr *t, const struct insn *in)
 	const struct x86_op_info *info = x86_op_info(in->op);
 	bool native;
 
+	if (tr_system_inline(t, in) && !(in->flags & INSN_LOCK) && cpu_model_has(t->v->cpu.model, in->feature))
+		return TR_CUSTOM;
 	if (info->attr & (X86_OPA_SYSTEM | X86_OPA_BRANCH)) {
 		if (!custom_op(in))
 			return TR_INTERP_STOP;

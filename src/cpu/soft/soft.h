@@ -46,6 +46,10 @@
 #define SOFT_KEY_X87 0x80u
 #define SOFT_KEY_SINGLE 0x100u /* each access is checked by itself; found from C only */
 
+#define SOFT_KEY_CPL0 0x200u
+#define SOFT_KEY_SMAP 0x400u
+#define SOFT_KEY_TSC 0x800u    /* RDTSC is allowed here and is the host's plus an offset */
+
 #define SOFT_GROUPS 4
 
 struct soft_block;
@@ -165,6 +169,7 @@ struct soft_vcpu {
 	uint64_t tmp[2];
 	uint64_t group_delta[SOFT_GROUPS];
 	uint64_t index_mask;    /* pext mask of TLB index bits */
+	uint64_t no_if_mask;    /* all but RFLAGS.IF */
 	uint64_t jit_insns;
 
 	struct soft_vm *vm;

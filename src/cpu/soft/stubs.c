@@ -116,7 +116,6 @@ static void emit_exit(struct emit *e)
  */
 static void emit_bridge(struct emit *e, uint64_t fn, bool slow)
 {
-	struct host_mem jit_rsp = GS_FIELD(jit_rsp);
 	uint8_t *back;
 
 	emit_switch_stack(e);
@@ -138,8 +137,6 @@ static void emit_bridge(struct emit *e, uint64_t fn, bool slow)
 	emit8(e, 0x74); /* jz back */
 	emit8(e, 0);
 	back = e->p - 1;
-	emit_op_mem(e, EMIT_W, 0, 0x83, 0, &jit_rsp); /* drop the return address */
-	emit8(e, 8);
 	emit_imm(e, HR_R10, SOFT_EXIT_AGAIN);
 	emit_exit_tail(e);
 	emit_here8(e, back);

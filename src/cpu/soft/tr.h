@@ -34,6 +34,7 @@ struct tr_group {
 };
 #define TR_GROUPS SOFT_GROUPS
 #define TR_NO_GROUP TR_GROUPS
+#define TR_NO_SHADOW UINT32_MAX
 
 struct tr {
 	struct soft_vcpu *v;
@@ -52,6 +53,7 @@ struct tr {
 	struct tr_group group[TR_GROUPS];
 	unsigned next_group, s1_group; /* slot to use next; whose delta S1 holds, or TR_NO_GROUP */
 	bool next_flags_dead;   /* what follows the block overwrites all flags before it reads any */
+	unsigned shadow_until;  /* the instruction in STI's shadow, or TR_NO_SHADOW */
 	bool failed;            /* no template after all: interpret this instruction */
 };
 
@@ -86,6 +88,10 @@ void tr_need_flags(struct tr *t);  /* the next instruction wants the guest's fla
 void tr_native(struct tr *t);
 bool tr_custom(struct tr *t);      /* emits; false: not possible, interpret */
 bool tr_flow(struct tr *t);        /* its part for branches */
+bool tr_system(struct tr *t);      /* its part for privileged and system instructions */
+bool tr_system_inline(const struct tr *t, const struct insn *in);
+bool tr_ends_block(const struct tr *t, enum tr_class class, const struct insn *in);
+void tr_end_shadow(struct tr *t);  /* the instruction after STI is done */
 /* The guest's stack, a word of 4 or 8 bytes. */
 unsigned tr_stack_bytes(const struct tr *t);
 void tr_move_rsp(struct tr *t, int32_t by);
@@ -96,6 +102,7 @@ struct host_mem tr_check_stack(struct tr *t, unsigned base, int32_t disp, enum t
 void tr_push_constant(struct tr *t, uint64_t value);
 void tr_exit(struct tr *t, unsigned n, uint64_t target); /* leave by direct link @n */
 void tr_interp(struct tr *t, bool ends);
+void tr_interp_cold(struct tr *t); /* in the cold part: interpret the current instruction and leave */
 struct soft_site *tr_site(struct tr *t, bool ends); /* a record of the current instruction */
 
 enum tr_class tr_classify(const struct tr *t, const struct insn *in);

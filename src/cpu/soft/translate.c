@@ -13,9 +13,11 @@
 uint32_t soft_mode_key(const struct x86_cpu *cpu, bool *translatable)
 {
 	const struct x86_state *s = &cpu->s;
-	uint32_t key = (uint32_t)cpu->tlb_mode << SOFT_KEY_TLB_SHIFT;
+	uint32_t key = (uint32_t)cpu->tlb_mode << SOFT_KEY_TLB_SHIFT | (cpu->cpl ? 0 : SOFT_KEY_CPL0) | (s->cr4 & X86_CR4_SMAP ? SOFT_KEY_SMAP : 0);
 
 	*translatable = false;
+	if (!cpu->tsc_mul && (!cpu->cpl || !(s->cr4 & X86_CR4_TSD)))
+		key |= SOFT_KEY_TSC;
 	if (cpu->code_mode == X86_MODE_64) {
 		key |= SOFT_KEY_64;
 	} else {
@@ -57,7 +59,7 @@ static bool decode_block(struct tr *t, struct insn *insns, const uint8_t *bytes,
 		t->class[t->n] = tr_classify(t, in);
 		off += in->len;
 		t->n++;
-		if (t->class[t->n - 1] == TR_INTERP_STOP || (x86_op_info(in->op)->attr & X86_OPA_BRANCH))
+		if (tr_ends_block(t, t->class[t->n - 1], in))
 			break;
 	}
 	t->b->bytes = (uint16_t)off;
@@ -87,7 +89,7 @@ static void look_ahead(struct tr *t, struct insn *insns, const uint8_t *bytes, u
 		if (x86_decode(bytes + off, MIN(avail - off, (unsigned)X86_INSN_MAX), mode, in) != DECODE_OK)
 			return;
 		class = tr_classify(t, in);
-		if (class == TR_INTERP || class == TR_INTERP_STOP || (tr_flags_read(class, in) & live) || (x86_op_info(in->op)->attr & X86_OPA_BRANCH))
+		if (class == TR_INTERP || class == TR_INTERP_STOP || (tr_flags_read(class, in) & live) || tr_ends_block(t, class, in))
 			return;
 		live &= (uint16_t)~tr_flags_killed(class, in);
 		off += in->len;
@@ -164,7 +166,7 @@ static void find_live_flags(struct tr *t, const struct insn *insns)
 	unsigned last = t->n - 1;
 
 	/* Only a block that ends in mid-air goes on with what was looked at. */
-	if (t->next_flags_dead && t->class[last] != TR_INTERP_STOP && !(x86_op_info(insns[last].op)->attr & X86_OPA_BRANCH))
+	if (t->next_flags_dead && !tr_ends_block(t, t->class[last], &insns[last]))
 		live = 0;
 	t->live[t->n] = live;
 	for (unsigned i = t->n; i-- > 0;) {
@@ -202,6 +204,16 @@ void tr_interp(struct tr *t, bool ends)
 		emit_jmp(&t->hot, tr_stub(t, v->stubs.interp_stop));
 	else
 		emit_call(&t->hot, tr_stub(t, v->stubs.interp));
+}
+
+void tr_interp_cold(struct tr *t)
+{
+	struct emit *c = &t->cold;
+
+	if (t->parked)
+		emit_unpark_flags(c);
+	emit_imm(c, HR_S1, (uint64_t)(uintptr_t)tr_site(t, true));
+	emit_jmp(c, tr_stub(t, t->v->stubs.interp_stop));
 }
 
 static void emit_request_exit(struct tr *t, uint32_t stub)
@@ -314,7 +326,7 @@ static void emit_insn(struct tr *t)
 		t->parked = parked;
 		t->b->nlinks = nlinks;
 		tr_groups_close(t);
-		class = x86_op_info(t->in->op)->attr & X86_OPA_BRANCH ? TR_INTERP_STOP : TR_INTERP;
+		class = x86_op_info(t->in->op)->attr & (X86_OPA_BRANCH | X86_OPA_SYSTEM) ? TR_INTERP_STOP : TR_INTERP;
 	}
 	if (class == TR_INTERP || class == TR_INTERP_STOP)
 		tr_interp(t, class == TR_INTERP_STOP);
@@ -340,6 +352,7 @@ static bool emit_block(struct tr *t, const struct insn *insns)
 	t->insns = insns;
 	t->groups_on = groups_wanted(v, b);
 	tr_groups_close(t);
+	t->shadow_until = TR_NO_SHADOW;
 	emit_entries(t);
 	b->map = v->nmaps;
 	b->code = position(t, &t->hot);
@@ -352,11 +365,15 @@ static bool emit_block(struct tr *t, const struct insn *insns)
 			t->next = (uint32_t)t->next;
 		map[t->i] = (struct soft_map){ .host = (uint16_t)(position(t, &t->hot) - b->code), .guest = (uint16_t)(t->rip - b->rip) };
 		tr_groups_hoist(t);
+		if (t->shadow_until == t->i && tr_ends_block(t, t->class[t->i], t->in))
+			tr_end_shadow(t);
 		emit_insn(t);
+		if (t->shadow_until == t->i)
+			tr_end_shadow(t);
 		tr_groups_after(t);
 		/* Parking comes before the instruction proper: its own fault sees the state it ends in. */
 		map[t->i].guest |= t->parked ? SOFT_MAP_PARKED : 0;
-		ended = t->class[t->i] == TR_INTERP_STOP || (x86_op_info(t->in->op)->attr & X86_OPA_BRANCH);
+		ended = tr_ends_block(t, t->class[t->i], t->in);
 		t->rip = t->next;
 	}
 	if (!ended) {
