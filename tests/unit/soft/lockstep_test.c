@@ -119,7 +119,7 @@ static uint64_t rnd64(void)
 }
 
 /* Identity map of all RAM by 4 KiB pages, but for one hole behind the data, and one page read-only. */
-static void build_machine(uint8_t *ram)
+static void build_machine(uint8_t *ram, bool kernel)
 {
 	uint64_t *pml4 = (uint64_t *)(void *)(ram + TABLES), *pdpt = pml4 + 512, *pd = pdpt + 512, *pt = pd + 512;
 
@@ -131,6 +131,10 @@ static void build_machine(uint8_t *ram)
 		for (unsigned j = 0; j < 512; j++)
 			pt[i * 512 + j] = (uint64_t)(i * 512 + j) << 12 | 7;
 	}
+	/* In ring 0 with SMAP all but the data belongs to the kernel. */
+	for (unsigned i = 0; kernel && i < 1024; i++)
+		if (i < DATA >> 12 || i >= (DATA + DATA_BYTES) >> 12)
+			pt[i] &= ~4ull;
 	pt[(DATA + DATA_BYTES) >> 12] = 0;
 	pt[(DATA + DATA_BYTES - 0x1000) >> 12] &= ~2ull;
 	for (unsigned v = 0; v < 32; v++) {
@@ -151,7 +155,7 @@ static void build_machine(uint8_t *ram)
 	put_le64(ram + TSS + 0x24, FAULT_STACK);
 }
 
-static void initial_state(struct x86_state *s)
+static void initial_state(struct x86_state *s, bool kernel)
 {
 	struct x86_segment data = { .sel = 0x23, .attr = 0xcf3, .limit = 0xffffffff };
 
@@ -166,9 +170,17 @@ static void initial_state(struct x86_state *s)
 	s->cr3 = TABLES;
 	s->cr4 = X86_CR4_PAE | X86_CR4_OSFXSR | X86_CR4_OSXMMEXCPT | X86_CR4_OSXSAVE;
 	s->msr.efer = X86_EFER_LME | X86_EFER_LMA | X86_EFER_SCE | X86_EFER_NXE;
+	if (kernel) {
+		s->seg[X86_CS] = (struct x86_segment){ .sel = 8, .attr = 0xa9b, .limit = 0xffffffff };
+		s->seg[X86_SS] = (struct x86_segment){ .sel = 0x10, .attr = 0xc93, .limit = 0xffffffff };
+		s->cr4 |= pick(2) ? X86_CR4_SMAP : 0;
+		s->msr.kernel_gs_base = DATA + 0x1800;
+	}
 	s->xcr0 = 7;
 	s->rip = CODE;
 	s->rflags = 2 | X86_FLAG_IOPL | (rnd() & X86_FLAGS_ARITH);
+	if (kernel)
+		s->rflags |= (pick(4) ? X86_FLAG_AC : 0) | (pick(2) ? X86_FLAG_IF : 0);
 	s->activity = X86_RUNNING;
 	for (unsigned i = 0; i < 16; i++)
 		s->gpr[i] = pick(4) ? DATA + 0x400 + pick(DATA_BYTES - 0x800) : rnd64();
@@ -179,6 +191,19 @@ static void initial_state(struct x86_state *s)
 	put_le16(s->xsave, 0x37f);
 	put_le32(s->xsave + 24, 0x1f80);
 	s->xsave[512] = 7;
+}
+
+/* What the kernel uses often and the translator has templates for. */
+static unsigned kernel_insn(uint8_t *p)
+{
+	static const uint8_t list[][4] = {
+		{ 1, 0xfa }, { 1, 0xfb }, { 3, 0x0f, 0x01, 0xca }, { 3, 0x0f, 0x01, 0xcb }, { 3, 0x0f, 0x01, 0xf8 }, { 1, 0x9c },
+		{ 2, 0x8c, 0xc8 }, { 3, 0x41, 0x8c, 0xda }, { 2, 0x58 }, { 3, 0x48, 0x8c, 0xe1 },
+	};
+	const uint8_t *one = list[pick(ARRAY_LEN(list))];
+
+	memcpy(p, one + 1, 3);
+	return one[0] == 2 && one[1] == 0x58 ? 1 : one[0];
 }
 
 /* One random instruction that both sides should survive; returns its length. */
@@ -248,12 +273,12 @@ static unsigned random_insn(uint8_t *p)
 	}
 }
 
-static void fill_program(uint8_t *code, uint8_t *data)
+static void fill_program(uint8_t *code, uint8_t *data, bool kernel)
 {
 	unsigned n = 0, count = 1 + pick(12);
 
 	for (unsigned i = 0; i < count; i++)
-		n += random_insn(code + n);
+		n += kernel && !pick(3) ? kernel_insn(code + n) : random_insn(code + n);
 	code[n++] = 0xe6;
 	code[n++] = EXIT_PORT;
 	code[n++] = EXIT_PORT;
@@ -376,6 +401,15 @@ static void print_code(const uint8_t *code)
 	}
 }
 
+/* A program that wrote to its own page tables depends on what the TLB still held. */
+static bool tables_changed(const struct rig *r, const uint8_t *ram)
+{
+	for (unsigned at = TABLES; at < TABLES + 0x5000; at += 8)
+		if ((get_le64(r->ram + at) ^ get_le64(ram + at)) & ~0x60ull)
+			return true;
+	return false;
+}
+
 static unsigned run_cases(const char *opts, uint64_t first_seed, unsigned cases)
 {
 	static struct rig interp, soft;
@@ -388,15 +422,16 @@ static unsigned run_cases(const char *opts, uint64_t first_seed, unsigned cases)
 		struct x86_state start;
 		struct lodge_error err;
 		uint64_t this_seed = first_seed + i;
-		bool bad;
+		bool bad, kernel;
 
 		seed = this_seed * 0x9e3779b97f4a7c15u;
 		rnd();
 		assert_int_equal(cpu_backend_soft.get_state(interp.vcpu, &start, &err), LODGE_OK);
 		memset(&start.xsave, 0, sizeof(start.xsave));
-		build_machine(ram);
-		initial_state(&start);
-		fill_program(ram + CODE, ram + DATA);
+		kernel = !pick(3);
+		build_machine(ram, kernel);
+		initial_state(&start, kernel);
+		fill_program(ram + CODE, ram + DATA, kernel);
 		if (getenv("LOCKSTEP_VERBOSE")) {
 			printf("seed %lu\n", this_seed);
 			print_code(ram + CODE);
@@ -405,6 +440,7 @@ static unsigned run_cases(const char *opts, uint64_t first_seed, unsigned cases)
 		stopped = 0;
 		rig_run(&interp, &start, ram);
 		rig_run(&soft, &start, ram);
+		stopped |= tables_changed(&interp, ram);
 		bad = !stopped && compare(&interp, &soft, &start);
 		if (!stopped && !bad) { /* once more, with every link and table filled */
 			rig_run(&soft, &start, ram);
