@@ -63,7 +63,8 @@ static uint32_t gprs_written(const struct insn *in)
 	if (x86_op_info(in->op)->attr & X86_OPA_NATIVE)
 		return native_written(in);
 	switch (in->op) {
-	case X86_OP_CMP: case X86_OP_TEST: case X86_OP_PUSH: case X86_OP_PUSHF: case X86_OP_CLI: case X86_OP_STI: case X86_OP_SWAPGS: case X86_OP_BT: case X86_OP_NOP: case X86_OP_PREFETCH:
+	case X86_OP_CMP: case X86_OP_TEST: case X86_OP_PUSH: case X86_OP_PUSHF: case X86_OP_CLI: case X86_OP_STI: case X86_OP_SWAPGS:
+	case X86_OP_BT: case X86_OP_NOP: case X86_OP_PREFETCH:
 		return 0;
 	case X86_OP_MOV: case X86_OP_MOVZX: case X86_OP_MOVSX: case X86_OP_LEA: case X86_OP_POP:
 	case X86_OP_ADD: case X86_OP_OR: case X86_OP_ADC: case X86_OP_SBB: case X86_OP_AND: case X86_OP_SUB: case X86_OP_XOR:
@@ -105,6 +106,11 @@ static bool constant_move(const struct insn *in, unsigned reg, int64_t *by)
 	}
 }
 
+static bool moves_rsp(const struct insn *in)
+{
+	return (gprs_written(in) >> X86_RSP & 1) || in->op == X86_OP_PUSH || in->op == X86_OP_PUSHF || in->op == X86_OP_POP;
+}
+
 /* False: @g does not survive @in. */
 static bool group_survives(struct tr_group *g, enum tr_class class, const struct insn *in)
 {
@@ -114,7 +120,7 @@ static bool group_survives(struct tr_group *g, enum tr_class class, const struct
 	if (class == TR_INTERP || class == TR_INTERP_STOP)
 		return false;
 	written = gprs_written(in);
-	if (in->op == X86_OP_PUSH || in->op == X86_OP_PUSHF || in->op == X86_OP_POP)
+	if (moves_rsp(in))
 		written |= 1u << X86_RSP;
 	if (g->ea.index != X86_NOREG && written >> g->ea.index & 1)
 		return false;
@@ -375,8 +381,7 @@ void tr_groups_hoist(struct tr *t)
 			for (unsigned j = t->i; j < i; j++) {
 				int64_t by = 0;
 
-				if ((gprs_written(&t->insns[j]) >> X86_RSP & 1 || t->insns[j].op == X86_OP_PUSH || t->insns[j].op == X86_OP_PUSHF || t->insns[j].op == X86_OP_POP) &&
-				    !constant_move(&t->insns[j], X86_RSP, &by))
+				if (moves_rsp(&t->insns[j]) && !constant_move(&t->insns[j], X86_RSP, &by))
 					goto out;
 				shift += by;
 			}
