@@ -125,6 +125,24 @@ static inline uint64_t timer_now(const struct timer *t) { return t->service->now
 static inline void timer_arm(struct timer *t, uint64_t deadline_ns) { t->service->arm(t->service->ctx, t, deadline_ns); }
 static inline void timer_disarm(struct timer *t) { t->service->disarm(t->service->ctx, t); }
 
+/* ---- calls on the I/O thread ---- */
+
+/* A call handed to the I/O thread. Owned by the caller; posting a queued one again changes nothing. */
+struct event_post {
+	void (*fn)(void *ctx);
+	void *ctx;
+	/* the loop's own */
+	bool queued;
+	struct event_post *next;
+};
+struct post_service {
+	void (*post)(void *ctx, struct event_post *p);   /* any thread, any lock */
+	void (*cancel)(void *ctx, struct event_post *p); /* on the I/O thread or while it does not run */
+	void *ctx;
+};
+static inline void post_call(const struct post_service *s, struct event_post *p) { s->post(s->ctx, p); }
+static inline void post_cancel(const struct post_service *s, struct event_post *p) { s->cancel(s->ctx, p); }
+
 /* ---- character streams ---- */
 
 /*

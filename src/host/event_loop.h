@@ -29,15 +29,6 @@ struct event_watch {
 	struct event_watch *next;
 };
 
-/* A call handed to the loop. Owned by the caller; posting a queued one again changes nothing. */
-struct event_post {
-	void (*fn)(void *ctx);
-	void *ctx;
-	/* the loop's own */
-	bool queued;
-	struct event_post *next;
-};
-
 enum lodge_err event_loop_create(struct event_loop **out, struct lodge_error *err) LODGE_MUST_CHECK;
 void event_loop_destroy(struct event_loop *loop); /* NULL is fine; not while it runs */
 
@@ -62,6 +53,8 @@ void event_watch_remove(struct event_loop *loop, struct event_watch *w); /* fine
 void event_loop_post(struct event_loop *loop, struct event_post *post);
 /* Take a queued call back, on the loop's thread or while it does not run. */
 void event_loop_post_cancel(struct event_loop *loop, struct event_post *post);
+/* The same for devices; valid while the loop lives. */
+struct post_service event_loop_posts(struct event_loop *loop);
 
 /* ---- timers ---- */
 

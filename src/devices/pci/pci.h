@@ -134,6 +134,8 @@ void pci_function_set_pin(struct pci_function *fn, unsigned pin); /* 1..4: INTA.
 
 /* Drive the function's INTx pin. Any thread, not from a hook. */
 void pci_function_set_intx(struct pci_function *fn, bool level);
+/* The same, with the level that *@cause (not 0: high) has once the lock is held: whoever comes last is right. */
+void pci_function_follow_intx(struct pci_function *fn, const _Atomic uint32_t *cause);
 /* Has the guest allowed bus mastering? Any thread. */
 bool pci_function_is_master(struct pci_function *fn);
 void pci_function_reset(struct pci_function *fn);

@@ -87,15 +87,29 @@ static void pci_bus_update_intx(struct pci_bus *bus)
 			irq_line_set(&bus->config.pirq[i], asserted >> i & 1);
 }
 
+static void set_intx(struct pci_function *fn, bool level)
+{
+	if (fn->state.intx != level) {
+		fn->state.intx = level;
+		pci_bus_update_intx(fn->bus);
+	}
+}
+
 void pci_function_set_intx(struct pci_function *fn, bool level)
 {
 	if (!fn->bus)
 		return;
 	host_mutex_lock(&fn->bus->lock);
-	if (fn->state.intx != level) {
-		fn->state.intx = level;
-		pci_bus_update_intx(fn->bus);
-	}
+	set_intx(fn, level);
+	host_mutex_unlock(&fn->bus->lock);
+}
+
+void pci_function_follow_intx(struct pci_function *fn, const _Atomic uint32_t *cause)
+{
+	if (!fn->bus)
+		return;
+	host_mutex_lock(&fn->bus->lock);
+	set_intx(fn, atomic_load(cause) != 0);
 	host_mutex_unlock(&fn->bus->lock);
 }
 

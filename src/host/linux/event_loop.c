@@ -163,6 +163,14 @@ void event_loop_post_cancel(struct event_loop *loop, struct event_post *post)
 	host_mutex_unlock(&loop->post_lock);
 }
 
+static void posts_post(void *loop, struct event_post *post) { event_loop_post(loop, post); }
+static void posts_cancel(void *loop, struct event_post *post) { event_loop_post_cancel(loop, post); }
+
+struct post_service event_loop_posts(struct event_loop *loop)
+{
+	return (struct post_service){ .post = posts_post, .cancel = posts_cancel, .ctx = loop };
+}
+
 static bool post_take(struct event_loop *loop, struct event_post *copy)
 {
 	struct event_post *post;
