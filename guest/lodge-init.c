@@ -121,29 +121,6 @@ static void take_console(void)
 		close(fd);
 }
 
-static pid_t start(const struct options *o, char *const argv[], int input, int raw_output)
-{
-	pid_t pid = fork();
-
-	if (pid == 0) {
-		struct termios t;
-
-		take_console();
-		if (o->size.ws_col)
-			ioctl(0, TIOCSWINSZ, &o->size);
-		if (raw_output && !tcgetattr(0, &t)) {
-			t.c_oflag &= ~(tcflag_t)OPOST;
-			tcsetattr(0, TCSANOW, &t);
-		}
-		if (input >= 0)
-			dup2(input, 0);
-		execv("/bin/sh", argv);
-		perror("init: /bin/sh");
-		_exit(127);
-	}
-	return pid;
-}
-
 /* Reap whatever ends until @pid does. */
 static int wait_for(pid_t pid)
 {
@@ -157,6 +134,59 @@ static int wait_for(pid_t pid)
 		if (done < 0 && errno != EINTR)
 			return 127;
 	}
+}
+
+/* Until the last byte has left the port, however slow its reader is. The kernel's own wait gives up on the FIFO. */
+static void drain_console(void)
+{
+	unsigned lsr;
+
+	tcdrain(1);
+	while (!ioctl(1, TIOCSERGETLSR, &lsr) && !(lsr & TIOCSER_TEMT))
+		usleep(1000);
+}
+
+static void exec_shell(char *const argv[], int input)
+{
+	setpgid(0, 0);
+	tcsetpgrp(1, getpid());
+	signal(SIGTTOU, SIG_DFL);
+	if (input >= 0)
+		dup2(input, 0);
+	execv("/bin/sh", argv);
+	perror("init: /bin/sh");
+	_exit(127);
+}
+
+/*
+ * A shell on the console. The end of a session's leader hangs its terminal up,
+ * which drops output that has not left yet: the leader is a process of ours
+ * that waits for it.
+ */
+static pid_t start(const struct options *o, char *const argv[], int input, int raw_output)
+{
+	struct termios t;
+	pid_t leader = fork(), shell;
+	int status;
+
+	if (leader)
+		return leader;
+	take_console();
+	signal(SIGTTOU, SIG_IGN);
+	if (o->size.ws_col)
+		ioctl(0, TIOCSWINSZ, &o->size);
+	if (raw_output && !tcgetattr(0, &t)) {
+		t.c_oflag &= ~(tcflag_t)OPOST;
+		tcsetattr(0, TCSANOW, &t);
+	}
+	shell = fork();
+	if (!shell)
+		exec_shell(argv, input);
+	if (input >= 0)
+		close(input);
+	status = shell > 0 ? wait_for(shell) : 127;
+	drain_console();
+	_exit(status);
 }
 
 /* ---- the host's side of a command ---- */
@@ -243,14 +273,17 @@ static int run_job(const struct options *o, const struct job *job, FILE *port, i
 		perror("init: pipe");
 		return 127;
 	}
-	pid = start(o, argv, pipe_fd[0], job->raw_output);
 	if (job->input_by_host) {
-		close(pipe_fd[0]);
 		feeder = fork();
-		if (feeder == 0)
+		if (feeder == 0) {
+			close(pipe_fd[0]);
 			feed(port, port_fd, pipe_fd[1]);
-		close(pipe_fd[1]);
+		}
+		close(pipe_fd[1]); /* the command sees the end of its input when the feeder ends */
 	}
+	pid = start(o, argv, pipe_fd[0], job->raw_output);
+	if (job->input_by_host)
+		close(pipe_fd[0]);
 	status = wait_for(pid);
 	if (feeder > 0)
 		kill(feeder, SIGKILL);
@@ -268,7 +301,6 @@ static void run_command(const struct options *o)
 	dprintf(fd, "V " AGENT_VERSION "\nR\n");
 	if (read_job(port, &job)) {
 		status = run_job(o, &job, port, fd);
-		tcdrain(1);
 		dprintf(fd, "S %d\n", status);
 		tcdrain(fd);
 	}
