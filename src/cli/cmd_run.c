@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* lodge run: one VM, from options to exit status. */
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -36,6 +37,7 @@ static const char help[] =
 	"  --hpet                add a high precision event timer\n"
 	"  --no-reboot           end with status 120 when the guest reboots\n"
 	"  --debug-exit[=PORT]   a port that ends the machine: writing v gives exit status (v << 1) | 1 (default 0xf4)\n"
+	"  --debugcon FILE       add port 0x402, and write to FILE what firmware says there\n"
 	"  --stats               print what the engine did, at the end, on stderr\n"
 	"  --status-file FILE    write how it ended, as JSON\n"
 	"  --code-cache SIZE     soft: memory for translated code per vcpu\n"
@@ -50,7 +52,8 @@ struct run {
 	FILE *status;
 	struct event_loop *loop;
 	struct log log;
-	struct console console;
+	struct console console, debugcon;
+	int debugcon_fd;
 	struct agent agent;
 	struct event_watch signals;
 	struct event_post command_ended;
@@ -183,6 +186,19 @@ static enum lodge_err open_status_file(struct run *r, struct lodge_error *err)
 	return r->status ? LODGE_OK : error_set_os(err, LODGE_ERR_IO, errno, "cannot write the status file '%s'", path);
 }
 
+static enum lodge_err open_debugcon(struct run *r, struct lodge_error *err)
+{
+	const char *path = r->options.debugcon;
+
+	if (!path)
+		return LODGE_OK;
+	r->debugcon_fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_NOCTTY | O_CLOEXEC, 0666);
+	if (r->debugcon_fd < 0)
+		return error_set_os(err, LODGE_ERR_IO, errno, "cannot write the firmware's messages to '%s'", path);
+	console_init(&r->debugcon, r->loop, -1, r->debugcon_fd);
+	return LODGE_OK;
+}
+
 /* Serial port 1 is the user's; port 2 carries the command. A command whose input is no terminal gets it over port 2, where it can end. */
 static enum lodge_err make_streams(struct run *r, struct lodge_error *err)
 {
@@ -209,8 +225,11 @@ static enum lodge_err make_streams(struct run *r, struct lodge_error *err)
 static enum lodge_err wire_up(struct run *r, struct lodge_error *err)
 {
 	struct vm_host host = { .loop = r->loop, .log = &r->log, .console = console_chardev(&r->console), .agent = agent_chardev(&r->agent) };
-	enum lodge_err rc = vm_create(&r->options.config, &host, &r->vm, err);
+	enum lodge_err rc;
 
+	if (r->options.debugcon)
+		host.debugcon = console_chardev(&r->debugcon);
+	rc = vm_create(&r->options.config, &host, &r->vm, err);
 	if (rc != LODGE_OK)
 		return rc;
 	agent_attach(&r->agent, vm_serial(r->vm, 1));
@@ -236,6 +255,8 @@ static enum lodge_err prepare(struct run *r, struct lodge_error *err)
 		rc = host_signal_fd(signals, ARRAY_LEN(signals), &r->signals.fd, err);
 	if (rc == LODGE_OK)
 		rc = make_streams(r, err);
+	if (rc == LODGE_OK)
+		rc = open_debugcon(r, err);
 	if (rc == LODGE_OK)
 		rc = wire_up(r, err);
 	return rc;
@@ -290,6 +311,8 @@ static int finish(struct run *r, enum lodge_err rc, const struct lodge_error *er
 
 	if (r->console.client)
 		console_drain(&r->console);
+	if (r->debugcon.loop)
+		console_drain(&r->debugcon);
 	host_terminal_restore();
 	r->terminal = false;
 	if (r->started_ns)
@@ -313,6 +336,9 @@ static void clean_up(struct run *r)
 {
 	agent_fini(&r->agent);
 	console_fini(&r->console);
+	console_fini(&r->debugcon);
+	if (r->debugcon_fd >= 0)
+		close(r->debugcon_fd);
 	if (r->loop) {
 		if (r->patience.service)
 			timer_disarm(&r->patience);
@@ -335,6 +361,7 @@ static int run(int argc, char **argv)
 
 	if (!r)
 		return cli_fail_text("out of memory");
+	r->debugcon_fd = -1;
 	r->signals = (struct event_watch){ .fd = -1, .fn = on_signal, .ctx = r };
 	r->terminal = host_terminal_present(STDIN_FILENO);
 	log_init(&r->log, log_to_stderr, r, LOG_WARN);

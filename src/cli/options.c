@@ -13,7 +13,7 @@
 #define KERNEL_DEFAULTS "console=ttyS0 no_timer_check tsc=reliable"
 
 enum { OPT_KERNEL = 256, OPT_INITRD, OPT_APPEND, OPT_FIRMWARE, OPT_VARS, OPT_ACCEL, OPT_CPU, OPT_HPET, OPT_NO_REBOOT, OPT_DEBUG_EXIT,
-       OPT_STATS, OPT_STATUS_FILE, OPT_CODE_CACHE, OPT_SOFT_OPTS, OPT_HELP };
+       OPT_STATS, OPT_STATUS_FILE, OPT_DEBUGCON, OPT_CODE_CACHE, OPT_SOFT_OPTS, OPT_HELP };
 
 static const struct option options[] = {
 	{ "kernel", required_argument, NULL, OPT_KERNEL },
@@ -29,6 +29,7 @@ static const struct option options[] = {
 	{ "hpet", no_argument, NULL, OPT_HPET },
 	{ "no-reboot", no_argument, NULL, OPT_NO_REBOOT },
 	{ "debug-exit", optional_argument, NULL, OPT_DEBUG_EXIT },
+	{ "debugcon", required_argument, NULL, OPT_DEBUGCON },
 	{ "stats", no_argument, NULL, OPT_STATS },
 	{ "status-file", required_argument, NULL, OPT_STATUS_FILE },
 	{ "code-cache", required_argument, NULL, OPT_CODE_CACHE },
@@ -102,6 +103,7 @@ static enum lodge_err parse_one(struct run_options *o, int opt, const char *arg,
 	case OPT_NO_REBOOT: c->no_reboot = true; return LODGE_OK;
 	case OPT_STATS: c->stats = true; return LODGE_OK;
 	case OPT_STATUS_FILE: o->status_file = arg; return LODGE_OK;
+	case OPT_DEBUGCON: o->debugcon = arg; return LODGE_OK;
 	case OPT_SOFT_OPTS: c->soft_opts = arg; return LODGE_OK;
 	case OPT_HELP: case 'h': o->help = true; return LODGE_OK;
 	case OPT_CODE_CACHE: return parse_size("--code-cache", arg, &c->code_cache_bytes, err);

@@ -16,6 +16,7 @@ struct options_terminal {
 struct run_options {
 	struct vm_config config;
 	const char *status_file;
+	const char *debugcon; /* path or NULL */
 	char *command; /* quoted for sh; NULL: none */
 	bool help;
 	char *append, *kernel, *initrd;

@@ -36,6 +36,7 @@ struct vm_host {
 	struct event_loop *loop;
 	struct log *log;
 	struct chardev console, agent; /* what serial ports 1 and 2 write to */
+	struct chardev debugcon;       /* what firmware writes to port 0x402; without .write there is no such port */
 };
 
 /* Load, map and build everything; nothing runs yet. */
