@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Memory: the heap, sparse areas, guest RAM, and code mapped twice. */
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/memfd.h>
 #include <stdlib.h>
 #include <string.h>
@@ -84,6 +85,43 @@ static int memfd_open(const char *name, unsigned mode)
 
 /* ---- guest RAM ---- */
 
+/* Is @word the chosen one in a file of the form "always [madvise] never"? */
+static bool sysfs_chosen(const char *path, const char *word)
+{
+	char text[128] = "";
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	ssize_t n = fd < 0 ? 0 : read(fd, text, sizeof(text) - 1);
+
+	if (fd >= 0)
+		close(fd);
+	text[MAX(n, (ssize_t)0)] = '\0';
+	return strstr(text, word);
+}
+
+#define THP "/sys/kernel/mm/transparent_hugepage/"
+
+/* Many hosts give huge pages to anonymous memory only. They are worth more than a file that nobody shares yet. */
+static bool huge_if_anonymous(void)
+{
+	return (sysfs_chosen(THP "shmem_enabled", "[never]") || sysfs_chosen(THP "shmem_enabled", "[deny]")) && !sysfs_chosen(THP "enabled", "[never]");
+}
+
+/* Memory aligned to a huge page, or NULL with errno set. */
+static void *anonymous_ram(uint64_t bytes)
+{
+	uint64_t slack = MIB(2), head;
+	uint8_t *p = mmap(NULL, bytes + slack, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	if (p == MAP_FAILED)
+		return NULL;
+	head = align_up((uintptr_t)p, slack) - (uintptr_t)p;
+	if (head)
+		munmap(p, head);
+	if (slack - head)
+		munmap(p + head + bytes, slack - head);
+	return p + head;
+}
+
 enum lodge_err host_ram_create(struct host_ram *ram, uint64_t bytes, bool huge, struct lodge_error *err)
 {
 	void *p;
@@ -91,6 +129,12 @@ enum lodge_err host_ram_create(struct host_ram *ram, uint64_t bytes, bool huge, 
 	*ram = (struct host_ram){ .fd = -1 };
 	if (!bytes || bytes % PAGE_BYTES || bytes > INT64_MAX)
 		return error_set(err, LODGE_ERR_ARG, "guest RAM must be a multiple of 4 KiB");
+	if (huge && huge_if_anonymous() && (p = anonymous_ram(bytes)) != NULL) {
+		*ram = (struct host_ram){ .fd = -1, .hva = p, .bytes = bytes };
+		madvise(p, bytes, MADV_HUGEPAGE);
+		madvise(p, bytes, MADV_DONTDUMP);
+		return LODGE_OK;
+	}
 	ram->fd = memfd_open("lodge-ram", MFD_NOEXEC_SEAL);
 	if (ram->fd < 0)
 		return error_set_os(err, LODGE_ERR_UNSUPPORTED, errno, "cannot create the memory file for guest RAM");
