@@ -155,19 +155,37 @@ enum lodge_err memory_add_range(struct guest_memory *mem, const struct memory_ra
 	return memory_map_update(mem, ranges, n + 1);
 }
 
+static void page_in_range(const struct memory_range *range, uint64_t addr, struct memory_page *out)
+{
+	uint64_t offset = align_down(addr - range->base, MEMORY_PAGE_BYTES);
+
+	out->read_hva = range->read_hva ? range->read_hva + offset : NULL;
+	out->write_hva = range->write_hva ? range->write_hva + offset : NULL;
+	out->ram_page = range->ram_offset != UINT64_MAX ? (range->ram_offset + offset) >> MEMORY_PAGE_BITS : MEMORY_NO_RAM_PAGE;
+}
+
 void memory_page_lookup(const struct guest_memory *mem, struct gpa addr, struct memory_page *out)
 {
 	struct memory_range range;
-	uint64_t offset;
 
 	*out = (struct memory_page){ .ram_page = MEMORY_NO_RAM_PAGE };
-	if (!range_find(mem, addr.v, &range))
-		return;
-	offset = align_down(addr.v - range.base, MEMORY_PAGE_BYTES);
-	out->read_hva = range.read_hva ? range.read_hva + offset : NULL;
-	out->write_hva = range.write_hva ? range.write_hva + offset : NULL;
-	if (range.ram_offset != UINT64_MAX)
-		out->ram_page = (range.ram_offset + offset) >> MEMORY_PAGE_BITS;
+	if (range_find(mem, addr.v, &range))
+		page_in_range(&range, addr.v, out);
+}
+
+void memory_page_lookup_near(const struct guest_memory *mem, struct memory_near *near, struct gpa addr, struct memory_page *out)
+{
+	uint32_t seq = map_read_begin(mem);
+
+	if (unlikely(!near->valid || near->seq != seq || addr.v - near->range.base >= near->range.bytes)) {
+		near->valid = range_search(mem, addr.v, &near->range) && !map_read_retry(mem, seq);
+		near->seq = seq;
+		if (!near->valid) {
+			memory_page_lookup(mem, addr, out);
+			return;
+		}
+	}
+	page_in_range(&near->range, addr.v, out);
 }
 
 /* ---- access ---- */

@@ -72,6 +72,14 @@ enum lodge_err memory_map_update(struct guest_memory *mem, const struct memory_r
 /* The page that holds @addr; all-NULL for a hole. Any thread, never blocks. */
 void memory_page_lookup(const struct guest_memory *mem, struct gpa addr, struct memory_page *out);
 
+/* The same for a reader that looks up neighbours: remembers the last range. Zero it before use; for one thread. */
+struct memory_near {
+	uint32_t seq; /* of the map that `range` is from */
+	bool valid;
+	struct memory_range range;
+};
+void memory_page_lookup_near(const struct guest_memory *mem, struct memory_near *near, struct gpa addr, struct memory_page *out);
+
 /*
  * Copy between guest memory and @buf. LODGE_ERR_RANGE, and nothing copied
  * beyond the first bad page, if any byte is not directly readable/writable.

@@ -128,6 +128,7 @@ struct x86_cpu {
 	const struct x86_env_ops *env;
 	void *env_ctx;
 	struct guest_memory *mem;
+	struct memory_near near_tables, near_data; /* where page tables and the pages behind them were last found */
 	unsigned index;     /* vcpu number = APIC id */
 	void *engine;       /* cpu/soft's own struct, NULL otherwise */
 	void *interp_cache; /* INTERP_CACHE_BYTES zeroed by the owner for decoded instructions (interp.h), or NULL: slower, no other difference */

@@ -130,7 +130,7 @@ bool mmu_translate(struct x86_cpu *cpu, uint64_t lin, enum x86_access access, en
 	cpu->stats.page_walks++;
 	if (!mmu_walk(cpu, lin, access, mode, &walk))
 		return false;
-	memory_page_lookup(cpu->mem, gpa(walk.gpa), &page);
+	memory_page_lookup_near(cpu->mem, &cpu->near_data, gpa(walk.gpa), &page);
 	note_page_size(cpu, lin, &walk);
 	*out = (struct mmu_target){ .gpa = walk.gpa, .ram_page = page.ram_page };
 	if (access == X86_EXEC) {

@@ -43,13 +43,13 @@ struct table_walk {
 	enum walk_status status;
 };
 
-static uint64_t entry_load(const struct x86_cpu *cpu, struct table_walk *w, uint64_t addr)
+static uint64_t entry_load(struct x86_cpu *cpu, struct table_walk *w, uint64_t addr)
 {
 	struct walk_entry *e = &w->entry[w->n++];
 	struct memory_page page;
 
 	addr &= cpu->a20_mask;
-	memory_page_lookup(cpu->mem, gpa(addr), &page);
+	memory_page_lookup_near(cpu->mem, &cpu->near_tables, gpa(addr), &page);
 	e->offset = (uint32_t)(addr & 0xfff);
 	e->ram_page = page.ram_page;
 	e->host = page.write_hva ? page.write_hva + e->offset : NULL;
@@ -69,7 +69,7 @@ static void walk_leaf(struct table_walk *w, uint64_t lin, uint64_t frame, uint64
 }
 
 /* The levels that 4-level and PAE paging share: 64-bit entries from @level (3: PML4) down. */
-static void walk_wide(const struct x86_cpu *cpu, uint64_t lin, unsigned level, uint64_t table, uint64_t reserved, struct table_walk *w)
+static void walk_wide(struct x86_cpu *cpu, uint64_t lin, unsigned level, uint64_t table, uint64_t reserved, struct table_walk *w)
 {
 	bool has_1g = !cpu->model || cpu->model->page_1g;
 
@@ -102,7 +102,7 @@ static void walk_wide(const struct x86_cpu *cpu, uint64_t lin, unsigned level, u
 	}
 }
 
-static void walk_narrow(const struct x86_cpu *cpu, uint64_t lin, struct table_walk *w)
+static void walk_narrow(struct x86_cpu *cpu, uint64_t lin, struct table_walk *w)
 {
 	uint64_t v;
 
@@ -132,7 +132,7 @@ static void walk_narrow(const struct x86_cpu *cpu, uint64_t lin, struct table_wa
 	walk_leaf(w, lin, v & 0xfffff000, MEMORY_PAGE_BYTES);
 }
 
-static void walk_tables(const struct x86_cpu *cpu, uint64_t lin, struct table_walk *w)
+static void walk_tables(struct x86_cpu *cpu, uint64_t lin, struct table_walk *w)
 {
 	w->n = 0;
 	w->narrow = false;
