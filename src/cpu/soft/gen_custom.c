@@ -33,6 +33,12 @@ void tr_store_word(struct tr *t, struct host_mem m, unsigned src)
 		emit_store32(&t->hot, m, src);
 }
 
+unsigned tr_spare(struct tr *t, struct host_mem *m)
+{
+	tr_fold(t, m);
+	return t->free & 1 ? HR_S0 : HR_S1;
+}
+
 struct host_mem tr_check_stack(struct tr *t, unsigned base, int32_t disp, enum tlb_kind kind)
 {
 	struct tr_ea ea = tr_ea_stack(t, base, disp);
@@ -43,12 +49,13 @@ struct host_mem tr_check_stack(struct tr *t, unsigned base, int32_t disp, enum t
 void tr_push_constant(struct tr *t, uint64_t value)
 {
 	struct host_mem m = tr_check_stack(t, X86_RSP, -(int32_t)tr_stack_bytes(t), TLB_WRITE);
-	unsigned spare = t->free & 1 ? HR_S0 : HR_S1;
+	unsigned spare;
 
 	if (!t->is64 || (int64_t)value == (int32_t)value) {
 		emit_op_mem(&t->hot, t->is64 ? EMIT_W : 0, 0, 0xc7, 0, &m);
 		emit32(&t->hot, (uint32_t)value);
 	} else {
+		spare = tr_spare(t, &m);
 		emit_imm(&t->hot, spare, value);
 		tr_store_word(t, m, spare);
 	}
@@ -74,13 +81,13 @@ static bool gen_push(struct tr *t)
 		tr_load_word(t, HR_S0, m);
 		emit_store(&t->hot, GS_FIELD(tmp[1]), HR_S0);
 		m = tr_check_stack(t, X86_RSP, -(int32_t)tr_stack_bytes(t), TLB_WRITE);
-		spare = t->free & 1 ? HR_S0 : HR_S1;
+		spare = tr_spare(t, &m);
 		emit_load(&t->hot, spare, GS_FIELD(tmp[1]));
 		tr_store_word(t, m, spare);
 	} else {
 		m = tr_check_stack(t, X86_RSP, -(int32_t)tr_stack_bytes(t), TLB_WRITE);
-		spare = t->free & 1 ? HR_S0 : HR_S1;
 		if (tr_in_memory(in->rm)) {
+			spare = tr_spare(t, &m);
 			emit_load(&t->hot, spare, GS_GPR(in->rm));
 			tr_store_word(t, m, spare);
 		} else {

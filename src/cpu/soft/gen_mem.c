@@ -8,12 +8,14 @@
  * With flags dead or parked (S0 = R10, S1 = R11; base RBX, displacement 18h):
  *     lea  s0, [rbx+18h]
  *     pext s1, s0, gs:index_mask
- *     lea  s0, [s0+7]              ; last byte: a crossing misses
- *     and  s0, -4096
- *     cmp  s0, gs:tag[s1*8]
- *     jne  cold
- *     mov  s1, gs:delta[s1*8]
- *     ...  [rbx+s1+18h]
+ *     sub  s0, gs:tag[s1*8]        ; the offset, if the page is the entry's
+ *     cmp  s0, 4096-8              ; a crossing misses, too
+ *     ja   cold
+ *     mov  s1, gs:page[s1*8]
+ *     ...  [s0+s1]
+ *
+ * Checks for a group (gen_group.c) keep the delta instead, which serves other
+ * displacements.
  */
 #include "cpu/soft/tr.h"
 
@@ -133,11 +135,13 @@ static uint64_t cold_miss(struct tr *t, const struct tr_ea *ea, const uint32_t s
 	return here;
 }
 
-static size_t tlb_offset(const struct tr *t, enum tlb_kind kind, bool delta)
+static size_t tlb_offset(const struct tr *t, enum tlb_kind kind, size_t column)
 {
-	return offsetof(struct x86_cpu, tlb) + (tr_tlb_mode(t) * TLB_NKINDS + kind) * sizeof(struct x86_tlb_array) +
-	       (delta ? offsetof(struct x86_tlb_array, delta) : offsetof(struct x86_tlb_array, tag));
+	return offsetof(struct x86_cpu, tlb) + (tr_tlb_mode(t) * TLB_NKINDS + kind) * sizeof(struct x86_tlb_array) + column;
 }
+#define TLB_TAG offsetof(struct x86_tlb_array, tag)
+#define TLB_DELTA offsetof(struct x86_tlb_array, delta)
+#define TLB_PAGE offsetof(struct x86_tlb_array, page)
 
 /* The address is a constant: so are the TLB slot and the tag. S1 = delta. */
 static void lookup_fixed(struct tr *t, const struct tr_ea *ea, enum tlb_kind kind, const uint32_t slow[2], unsigned bytes)
@@ -145,7 +149,7 @@ static void lookup_fixed(struct tr *t, const struct tr_ea *ea, enum tlb_kind kin
 	struct emit *e = &t->hot;
 	uint64_t retry = emit_rx(e, e->p), page = ea->addr & ~UINT64_C(0xfff);
 	size_t slot = 8 * (ea->addr >> 12 & (TLB_ENTRIES - 1));
-	struct host_mem tag = gs_mem(tlb_offset(t, kind, false) + slot);
+	struct host_mem tag = gs_mem(tlb_offset(t, kind, TLB_TAG) + slot);
 
 	if ((int64_t)page == (int32_t)page) {
 		emit_op_mem(e, EMIT_W, 0, 0x81, 7, &tag); /* cmp m, imm32 */
@@ -155,34 +159,55 @@ static void lookup_fixed(struct tr *t, const struct tr_ea *ea, enum tlb_kind kin
 		emit_op_mem(e, EMIT_W, 0, 0x3b, HR_S0, &tag);
 	}
 	emit_jcc(e, 5, cold_miss(t, ea, slow, bytes, retry));
-	emit_load(e, HR_S1, gs_mem(tlb_offset(t, kind, true) + slot));
+	emit_load(e, HR_S1, gs_mem(tlb_offset(t, kind, TLB_DELTA) + slot));
 }
 
-/* S1 = delta of the page that holds all @bytes at @ea; the linear address is left in tmp[0] if @keep. */
-static void lookup(struct tr *t, const struct tr_ea *ea, enum tlb_kind kind, const uint32_t slow[2], unsigned bytes, bool keep)
+/* S0 = linear address of @ea, S1 = its index into the TLB. */
+static void index_into(struct tr *t, const struct tr_ea *ea)
 {
 	struct emit *e = &t->hot;
-	struct host_mem tag = gs_indexed(tlb_offset(t, kind, false), HR_S1), mask = GS_FIELD(index_mask);
-	uint64_t retry = emit_rx(e, e->p);
+	struct host_mem mask = GS_FIELD(index_mask);
 
 	tr_linear(t, e, ea, HR_S0);
-	if (keep)
-		emit_store(e, GS_FIELD(tmp[0]), HR_S0);
 	if (t->v->vm->use_pext) {
 		emit_vex_mem(e, 2, 2, 0, 1, 0xf5, HR_S1, HR_S0, &mask);
-	} else {
-		emit_op_reg(e, 0, 0, 0x8b, HR_S1, HR_S0);
-		emit_op_reg(e, 0, 0, 0xc1, 5, HR_S1);
-		emit8(e, 12);
-		emit_op_reg(e, 0, 0, 0x81, 4, HR_S1);
-		emit32(e, TLB_ENTRIES - 1);
+		return;
 	}
+	emit_op_reg(e, 0, 0, 0x8b, HR_S1, HR_S0);
+	emit_op_reg(e, 0, 0, 0xc1, 5, HR_S1);
+	emit8(e, 12);
+	emit_op_reg(e, 0, 0, 0x81, 4, HR_S1);
+	emit32(e, TLB_ENTRIES - 1);
+}
+
+/* S1 = delta of the page that holds all @bytes at @ea. */
+static void lookup_delta(struct tr *t, const struct tr_ea *ea, enum tlb_kind kind, const uint32_t slow[2], unsigned bytes)
+{
+	struct emit *e = &t->hot;
+	struct host_mem tag = gs_indexed(tlb_offset(t, kind, TLB_TAG), HR_S1);
+	uint64_t retry = emit_rx(e, e->p);
+
+	index_into(t, ea);
 	if (bytes > 1)
 		emit_lea(e, HR_S0, (struct host_mem){ .base = HR_S0, .index = HR_NONE, .disp = (int32_t)bytes - 1 });
 	emit_alu_imm(e, 4, HR_S0, -4096);
 	emit_op_mem(e, EMIT_W, 0, 0x3b, HR_S0, &tag);
 	emit_jcc(e, 5, cold_miss(t, ea, slow, bytes, retry));
-	emit_load(e, HR_S1, gs_indexed(tlb_offset(t, kind, true), HR_S1));
+	emit_load(e, HR_S1, gs_indexed(tlb_offset(t, kind, TLB_DELTA), HR_S1));
+}
+
+/* S0 = offset in the page that holds all @bytes at @ea, S1 = the page: nothing is computed twice. */
+static void lookup_page(struct tr *t, const struct tr_ea *ea, enum tlb_kind kind, const uint32_t slow[2], unsigned bytes)
+{
+	struct emit *e = &t->hot;
+	struct host_mem tag = gs_indexed(tlb_offset(t, kind, TLB_TAG), HR_S1);
+	uint64_t retry = emit_rx(e, e->p);
+
+	index_into(t, ea);
+	emit_op_mem(e, EMIT_W, 0, 0x2b, HR_S0, &tag); /* sub */
+	emit_alu_imm(e, 7, HR_S0, 4096 - (int32_t)bytes);
+	emit_jcc(e, 7, cold_miss(t, ea, slow, bytes, retry));
+	emit_load(e, HR_S1, gs_indexed(tlb_offset(t, kind, TLB_PAGE), HR_S1));
 }
 
 static void add_seg_base(struct tr *t, const struct tr_ea *ea, unsigned reg)
@@ -217,7 +242,7 @@ void tr_group_check(struct tr *t, const struct tr_group *g)
 		ea.disp = g->lo;
 		if (ea.fixed)
 			ea.addr = (uint64_t)(int64_t)g->lo;
-		lookup(t, &ea, g->kind, slow, (unsigned)(g->hi - g->lo), false);
+		lookup_delta(t, &ea, g->kind, slow, (unsigned)(g->hi - g->lo));
 		add_seg_base(t, &ea, HR_S1);
 	}
 	emit_store(&t->hot, gs_mem(offsetof(struct soft_vcpu, group_delta) + 8 * (size_t)g->slot), HR_S1);
@@ -248,9 +273,6 @@ void tr_fold(struct tr *t, struct host_mem *m)
 
 struct host_mem tr_check(struct tr *t, const struct tr_ea *ea, enum tlb_kind kind, unsigned bytes)
 {
-	struct emit *e = &t->hot;
-	bool both = !ea->fixed && ea->base != X86_NOREG && ea->index != X86_NOREG && tr_in_memory(ea->base) && tr_in_memory(ea->index);
-	bool keep = both || (!t->is64 && ea->seg_base != X86_NSEG);
 	struct host_mem m;
 
 	if (tr_group_access(t, ea, kind, bytes, &m))
@@ -259,21 +281,7 @@ struct host_mem tr_check(struct tr *t, const struct tr_ea *ea, enum tlb_kind kin
 	park(t);
 	if (ea->fixed && ea->seg_base == X86_NSEG && (ea->addr & 0xfff) + bytes <= 4096)
 		return check_fixed(t, ea, kind, bytes);
-	lookup(t, ea, kind, t->v->stubs.slow[kind], bytes, keep);
-
-	/* With a 64-bit base register alone, the delta takes the index's place. */
-	if (ea->wide && !ea->fixed && ea->index == X86_NOREG && !tr_in_memory(ea->base)) {
-		add_seg_base(t, ea, HR_S1);
-		t->free = 1;
-		return (struct host_mem){ .base = (uint8_t)tr_host_gpr(ea->base), .index = HR_S1, .disp = ea->disp };
-	}
-	if (keep) {
-		emit_load(e, HR_S0, GS_FIELD(tmp[0]));
-	} else {
-		offset_into(t, e, ea, HR_S0, HR_NONE);
-		add_seg_base(t, ea, HR_S0);
-	}
-	emit_lea(e, HR_S0, (struct host_mem){ .base = HR_S0, .index = HR_S1 });
-	t->free = 2;
-	return (struct host_mem){ .base = HR_S0, .index = HR_NONE };
+	lookup_page(t, ea, kind, t->v->stubs.slow[kind], bytes);
+	t->free = 0;
+	return (struct host_mem){ .base = HR_S0, .index = HR_S1 };
 }

@@ -146,6 +146,7 @@ static void gen_pushf(struct tr *t)
 {
 	struct emit *e = &t->hot;
 	struct host_mem ah = gs_mem(offsetof(struct soft_vcpu, park_flags) + 1), of = GS_FIELD(park_flags), m;
+	unsigned spare;
 
 	t->s1_group = TR_NO_GROUP;
 	if (!t->parked)
@@ -162,8 +163,9 @@ static void gen_pushf(struct tr *t)
 	emit_op_reg(e, 0, 0, 0x0b, HR_S0, HR_S1);
 	emit_store(e, GS_FIELD(tmp[1]), HR_S0);
 	m = tr_check_stack(t, X86_RSP, -8, TLB_WRITE);
-	emit_load(e, t->free & 1 ? HR_S0 : HR_S1, GS_FIELD(tmp[1]));
-	tr_store_word(t, m, t->free & 1 ? HR_S0 : HR_S1);
+	spare = tr_spare(t, &m);
+	emit_load(e, spare, GS_FIELD(tmp[1]));
+	tr_store_word(t, m, spare);
 	tr_move_rsp(t, -8);
 }
 

@@ -71,6 +71,8 @@ void tr_linear(struct tr *t, struct emit *e, const struct tr_ea *ea, unsigned ds
 struct host_mem tr_check(struct tr *t, const struct tr_ea *ea, enum tlb_kind kind, unsigned bytes);
 /* Bring an operand of tr_check() that takes both scratch registers into S0. */
 void tr_fold(struct tr *t, struct host_mem *m);
+/* A scratch register besides the operand, which is folded if it takes both. */
+unsigned tr_spare(struct tr *t, struct host_mem *m);
 /* The address without segment base into @dst; false: it took S1 as well. */
 bool tr_offset(struct tr *t, struct emit *e, const struct tr_ea *ea, unsigned dst);
 

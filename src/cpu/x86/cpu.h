@@ -24,22 +24,28 @@
 
 /*
  * Soft TLB: direct mapped, split by kind of access. A tag is the page-aligned
- * virtual (linear) address it serves; an empty entry's tag is TLB_EMPTY, which
- * no page-aligned address equals. delta + linear address = host pointer. Only
+ * virtual (linear) address it serves; an empty entry's is that of a page which
+ * belongs to another entry (tlb_empty_tag()), so that no address looked up here
+ * lies less than a page above it. delta + linear address = host pointer. Only
  * directly accessible pages enter; the write arrays hold only pages that are
  * writable for that mode, RAM, dirty in the page table, and free of translated code.
  * The exec array gives instruction fetch its page; its delta points to readable bytes.
  */
-#define TLB_BITS 10
+#define TLB_BITS 12
 #define TLB_ENTRIES (1u << TLB_BITS)
-#define TLB_EMPTY UINT64_C(0xfff)
 enum tlb_mode { TLB_KERNEL, TLB_USER, TLB_KERNEL_AC, TLB_NMODES }; /* KERNEL_AC: CPL<3 with SMAP lifted by EFLAGS.AC (or SMAP off: same as KERNEL) */
 enum tlb_kind { TLB_READ, TLB_WRITE, TLB_NKINDS };
 
 struct x86_tlb_array {
 	uint64_t tag[TLB_ENTRIES];
-	uint64_t delta[TLB_ENTRIES];
+	uint64_t delta[TLB_ENTRIES]; /* host address = linear address + delta */
+	uint64_t page[TLB_ENTRIES];  /* host address of the page */
 };
+
+static inline uint64_t tlb_empty_tag(unsigned index)
+{
+	return (uint64_t)(index ^ 1) << 12;
+}
 
 /* Instruction fetch and block lookup want the physical page too. */
 struct x86_tlb_exec {

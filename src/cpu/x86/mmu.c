@@ -34,7 +34,7 @@ static void entry_drop(struct x86_cpu *cpu, unsigned array, unsigned index)
 {
 	uint64_t bit = UINT64_C(1) << (index % 64);
 
-	tlb_tags(cpu, array)[index] = TLB_EMPTY;
+	tlb_tags(cpu, array)[index] = tlb_empty_tag(index);
 	cpu->marks[array].live[index / 64] &= ~bit;
 	cpu->marks[array].nonglobal[index / 64] &= ~bit;
 }
@@ -47,6 +47,7 @@ void mmu_tlb_insert(struct x86_cpu *cpu, enum tlb_mode mode, enum tlb_kind kind,
 
 	a->tag[i] = page;
 	a->delta[i] = (uint64_t)(uintptr_t)hva_page - page;
+	a->page[i] = (uint64_t)(uintptr_t)hva_page;
 	marks_set(&cpu->marks[mode * TLB_NKINDS + kind], i, global);
 	cpu->stats.tlb_fills++;
 }
@@ -171,8 +172,11 @@ bool mmu_exec_entry(struct x86_cpu *cpu, uint64_t lin, unsigned *index)
 static void tags_clear(uint64_t *tags, const uint64_t *bits)
 {
 	for (unsigned w = 0; w < TLB_MARK_WORDS; w++)
-		for (uint64_t left = bits[w]; left; left &= left - 1)
-			tags[w * 64 + (unsigned)__builtin_ctzll(left)] = TLB_EMPTY;
+		for (uint64_t left = bits[w]; left; left &= left - 1) {
+			unsigned i = w * 64 + (unsigned)__builtin_ctzll(left);
+
+			tags[i] = tlb_empty_tag(i);
+		}
 }
 
 void mmu_flush_all(struct x86_cpu *cpu)
@@ -214,7 +218,7 @@ void mmu_tlb_reset(struct x86_cpu *cpu)
 		uint64_t *tags = tlb_tags(cpu, a);
 
 		for (unsigned i = 0; i < TLB_ENTRIES; i++)
-			tags[i] = TLB_EMPTY;
+			tags[i] = tlb_empty_tag(i);
 	}
 	mmu_flush_all(cpu);
 }

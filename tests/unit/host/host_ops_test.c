@@ -158,6 +158,9 @@ static void ram_is_sparse_and_shared(void **state)
 	char c = 0;
 
 	assert_int_equal(host_ram_create(&ram, (uint64_t)64 << 30, true, &err), LODGE_OK);
+	ram.hva[ram.bytes - 1] = 7; /* may be anonymous */
+	host_ram_destroy(&ram);
+	assert_int_equal(host_ram_create(&ram, (uint64_t)64 << 30, false, &err), LODGE_OK);
 	ram.hva[ram.bytes - 1] = 7;
 	assert_int_equal(pread(ram.fd, &c, 1, (off_t)ram.bytes - 1), 1);
 	assert_int_equal(c, 7);
