@@ -42,6 +42,14 @@ static void header_read_versioned(const uint8_t *d, struct bzimage_header *h)
 	h->has_entry64 = h->version >= 0x20c && (get_le16(d + LINUX_HDR_XLOADFLAGS) & XLF_KERNEL_64);
 }
 
+/* The builder rounds the size up; 0 where it is not told. */
+static bool is_cut_short(const uint8_t *d, const struct bzimage_header *h)
+{
+	uint64_t told = h->version >= 0x204 ? 16ull * get_le32(d + LINUX_HDR_SYSSIZE) : 0;
+
+	return told > h->payload_bytes + 15;
+}
+
 enum lodge_err bzimage_parse(const struct boot_file *file, struct bzimage_header *out, struct lodge_error *err)
 {
 	const uint8_t *d = file->data;
@@ -68,6 +76,8 @@ enum lodge_err bzimage_parse(const struct boot_file *file, struct bzimage_header
 	if (out->relocatable && !is_pow2(out->alignment))
 		return error_set(err, LODGE_ERR_FORMAT, "%s: the setup header asks for alignment 0x%llx; the file is damaged",
 				 file->name, (unsigned long long)out->alignment);
+	if (is_cut_short(d, out))
+		return error_set(err, LODGE_ERR_FORMAT, "%s: the file ends in the middle of the kernel; it is truncated", file->name);
 	if (out->has_entry64 && out->payload_bytes <= ENTRY64_OFFSET)
 		return error_set(err, LODGE_ERR_FORMAT, "%s: the file ends before the kernel's entry; it is truncated",
 				 file->name);

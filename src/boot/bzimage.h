@@ -7,6 +7,7 @@
 
 /* Offsets in the kernel file and in the zero page alike. */
 #define LINUX_HDR_SETUP_SECTS 0x1f1u
+#define LINUX_HDR_SYSSIZE 0x1f4u /* of what is behind the setup sectors, in 16-byte units */
 #define LINUX_HDR_BOOT_FLAG 0x1feu
 #define LINUX_HDR_JUMP 0x200u
 #define LINUX_HDR_MAGIC 0x202u

@@ -73,7 +73,8 @@ static enum lodge_err supported_get(struct supported *s, struct lodge_error *err
 	int fd = open("/dev/kvm", O_RDWR | O_CLOEXEC), rc;
 
 	if (fd < 0)
-		return error_set_os(err, LODGE_ERR_UNSUPPORTED, errno, "cannot open /dev/kvm");
+		return error_set_os(err, errno == ENOENT ? LODGE_ERR_UNSUPPORTED : LODGE_ERR_PERM, errno,
+				    "cannot open /dev/kvm (use --accel soft, or get access: group 'kvm')");
 	s->head.nent = SUPPORTED_MAX;
 	rc = ioctl(fd, KVM_GET_SUPPORTED_CPUID, s);
 	close(fd);
