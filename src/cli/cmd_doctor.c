@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* lodge doctor: what this host can do, and why. */
+#include <limits.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <sys/sysinfo.h>
 #include <unistd.h>
 
 #include "cli/cli.h"
@@ -10,15 +10,23 @@
 #include "cpu/x86/cpuid.h"
 #include "host/host_ops.h"
 #include "host/thread.h"
+#include "vm/backends.h"
+
+#define MEMORY_ENOUGH MIB(256)
+#define FILES_ENOUGH 64
+#define ADDRESSES_ENOUGH GIB(2)
 
 static const char help[] =
 	"usage: lodge doctor [--json]\n\n"
-	"Look at this host and say what Lodge can do on it: engines, CPU models, memory, limits.\n"
+	"Look at this host and say what Lodge can do on it: CPU models, memory, limits, engines, and how fast a kernel runs on its KVM.\n"
 	"Exits with 0 if a machine can run here, else with 125.\n";
 
 struct finding {
 	const char *name;
 	bool good;
+	bool optional;           /* machines run without */
+	const char *number_name; /* for programs; NULL: no number */
+	uint64_t number;
 	char text[1024];
 };
 
@@ -28,7 +36,10 @@ static void check_kvm(struct finding *f)
 
 	cpu_backend_kvm.probe(&probe);
 	f->name = "kvm";
+	f->optional = true;
 	f->good = probe.usable && probe.fast;
+	f->number_name = "ring0_instructions_per_second";
+	f->number = probe.kernel_ips;
 	snprintf(f->text, sizeof(f->text), "%s%s", probe.text, f->good ? "" : "; `soft` is used");
 }
 
@@ -74,32 +85,118 @@ static void check_tsc(struct finding *f)
 
 	f->name = "tsc";
 	f->good = khz != 0;
+	f->number_name = "khz";
+	f->number = khz;
 	snprintf(f->text, sizeof(f->text), khz ? "time-stamp counter at %llu.%03llu MHz" : "the time-stamp counter is unusable",
 		 (unsigned long long)(khz / 1000), (unsigned long long)(khz % 1000));
 }
 
+/* The number behind @key in a file of "key: number kB" lines or the like; @none if there is none. */
+static unsigned long long file_number(const char *path, const char *key, unsigned long long none)
+{
+	char line[256];
+	FILE *file = fopen(path, "re");
+	unsigned long long value = none;
+	size_t n = strlen(key);
+
+	while (file && value == none && fgets(line, sizeof(line), file))
+		if (!strncmp(line, key, n) && sscanf(line + n, "%llu", &value) != 1)
+			value = none;
+	if (file)
+		fclose(file);
+	return value;
+}
+
+/* What a container may use, in bytes. */
+static unsigned long long container_limit(void)
+{
+	char line[512], path[600] = "";
+	FILE *file = fopen("/proc/self/cgroup", "re");
+
+	while (file && fgets(line, sizeof(line), file)) {
+		line[strcspn(line, "\n")] = 0;
+		if (!strncmp(line, "0::", 3))
+			snprintf(path, sizeof(path), "/sys/fs/cgroup%s/memory.max", line + 3);
+	}
+	if (file)
+		fclose(file);
+	return MIN(file_number(path, "", ULLONG_MAX), file_number("/sys/fs/cgroup/memory.max", "", ULLONG_MAX));
+}
+
 static void check_memory(struct finding *f)
 {
-	struct sysinfo si;
-	struct rlimit as;
+	unsigned long long kib = file_number("/proc/meminfo", "MemAvailable:", 0), total = file_number("/proc/meminfo", "MemTotal:", 0);
+	unsigned long long limit = container_limit();
+	char text[96] = "";
 
+	if (limit != ULLONG_MAX)
+		snprintf(text, sizeof(text), "; this container may use %llu MiB", limit >> 20);
 	f->name = "memory";
-	f->good = sysinfo(&si) == 0 && getrlimit(RLIMIT_AS, &as) == 0;
-	snprintf(f->text, sizeof(f->text), "%llu MiB free of %llu MiB; address space limit: %s", (unsigned long long)si.freeram * si.mem_unit >> 20,
-		 (unsigned long long)si.totalram * si.mem_unit >> 20, as.rlim_cur == RLIM_INFINITY ? "none" : "set (`ulimit -v`), may be too small");
+	f->number_name = "available_bytes";
+	f->number = MIN(kib << 10, limit);
+	f->good = f->number > MEMORY_ENOUGH;
+	snprintf(f->text, sizeof(f->text), "%llu MiB available of %llu MiB%s%s", kib >> 10, total >> 10, text,
+		 f->good ? "" : ": too little for a small machine");
+}
+
+/* Guest memory is one mapping, up to 64 GiB; each vcpu has tables and a code cache of its own. */
+static void check_limits(struct finding *f)
+{
+	struct rlimit as, files;
+
+	f->name = "limits";
+	f->good = getrlimit(RLIMIT_AS, &as) == 0 && getrlimit(RLIMIT_NOFILE, &files) == 0;
+	f->number_name = "open_files";
+	f->number = f->good ? files.rlim_cur : 0;
+	f->good = f->good && files.rlim_cur >= FILES_ENOUGH && (as.rlim_cur == RLIM_INFINITY || as.rlim_cur >= ADDRESSES_ENOUGH);
+	if (as.rlim_cur == RLIM_INFINITY)
+		snprintf(f->text, sizeof(f->text), "%llu open files; no limit of the address space", (unsigned long long)f->number);
+	else
+		snprintf(f->text, sizeof(f->text), "%llu open files; %llu MiB of address space: `ulimit -v` limits the size of machines",
+			 (unsigned long long)f->number, (unsigned long long)as.rlim_cur >> 20);
 }
 
 static void check_cpus(struct finding *f)
 {
 	f->name = "cpus";
 	f->good = true;
-	snprintf(f->text, sizeof(f->text), "%u usable", host_cpu_count());
+	f->number_name = "count";
+	f->number = host_cpu_count();
+	snprintf(f->text, sizeof(f->text), "%u usable; more vcpus than that take turns", host_cpu_count());
+}
+
+static void check_engine(struct finding *f)
+{
+	const struct cpu_backend_ops *ops;
+	const char *why;
+	struct lodge_error err = { 0 };
+
+	f->name = "engine";
+	f->good = vm_backend_choose(VM_ACCEL_AUTO, &ops, &why, &err) == LODGE_OK;
+	if (f->good)
+		snprintf(f->text, sizeof(f->text), "--accel auto takes %s: %s", ops->name, why);
+	else
+		snprintf(f->text, sizeof(f->text), "%s", err.text);
+}
+
+static void print_finding(const struct finding *f, bool json, bool first)
+{
+	if (!json) {
+		printf("%-4s %-11s %s\n", f->good ? "ok" : f->optional ? "-" : "BAD", f->name, f->text);
+		return;
+	}
+	printf("%s\n  \"%s\": {\"ok\": %s, ", first ? "" : ",", f->name, f->good ? "true" : "false");
+	if (f->number_name)
+		printf("\"%s\": %llu, ", f->number_name, (unsigned long long)f->number);
+	fputs("\"text\": ", stdout);
+	cli_json_string(stdout, f->text);
+	putchar('}');
 }
 
 static int run(int argc, char **argv)
 {
-	static void (*const checks[])(struct finding *) = { check_cpu, check_cpus, check_memory, check_tsc, check_code, check_kvm };
-	struct finding f;
+	static void (*const checks[])(struct finding *) = { check_cpu, check_cpus, check_memory, check_limits, check_tsc, check_code, check_kvm,
+							    check_engine };
 	bool json = false, able = true;
 
 	for (int i = 1; i < argc; i++) {
@@ -110,21 +207,16 @@ static int run(int argc, char **argv)
 	if (json)
 		putchar('{');
 	for (unsigned i = 0; i < ARRAY_LEN(checks); i++) {
+		struct finding f = { 0 };
+
 		checks[i](&f);
-		if (!f.good && checks[i] != check_kvm)
-			able = false;
-		if (json) {
-			printf("%s\n  \"%s\": {\"ok\": %s, \"text\": ", i ? "," : "", f.name, f.good ? "true" : "false");
-			cli_json_string(stdout, f.text);
-			putchar('}');
-		} else {
-			printf("%-4s %-11s %s\n", f.good ? "ok" : checks[i] == check_kvm ? "-" : "BAD", f.name, f.text);
-		}
+		able &= f.good || f.optional;
+		print_finding(&f, json, i == 0);
 	}
 	if (json)
-		puts("\n}");
+		printf(",\n  \"able\": %s\n}\n", able ? "true" : "false");
 	else
-		puts(able ? "This host runs virtual machines with --accel soft." : "This host cannot run virtual machines; see the lines marked BAD.");
+		puts(able ? "This host runs virtual machines." : "This host cannot run virtual machines; see the lines marked BAD.");
 	return able ? CLI_OK : CLI_ERROR;
 }
 

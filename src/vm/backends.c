@@ -16,7 +16,7 @@ enum lodge_err vm_backend_choose(enum vm_accel accel, const struct cpu_backend_o
 		*out = &cpu_backend_kvm;
 		*why = "this host has hardware virtualization";
 	} else {
-		*why = kvm.usable ? "this host's KVM is slower: it emulates the guest's kernel" : "this host offers no KVM";
+		*why = kvm.usable ? "this host's KVM is slower: it emulates the guest's kernel" : "no KVM to be used here; `lodge doctor` says why";
 	}
 	return LODGE_OK;
 }

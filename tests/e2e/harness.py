@@ -10,7 +10,8 @@ TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))
 BUILD = os.path.join(TOP, os.environ.get("BUILD", "build"))
 LODGE = os.path.join(BUILD, "lodge")
 GUEST = os.environ.setdefault("LODGE_GUEST_DIR", os.path.join(TOP, "build", "guest"))
-PATIENCE = float(os.environ.get("E2E_PATIENCE", "120"))
+SANITIZED = os.path.basename(BUILD) in ("asan", "tsan")
+PATIENCE = float(os.environ.get("E2E_PATIENCE", "600" if SANITIZED else "120"))
 
 counts = {"ok": 0, "FAIL": 0, "skip": 0}
 work = tempfile.mkdtemp(prefix="lodge-e2e-")

@@ -1,0 +1,39 @@
+# SPDX-License-Identifier: Apache-2.0
+# bash completion for lodge(1)
+
+_lodge_run()
+{
+	case $prev in
+	--kernel | --initrd | --firmware | --firmware-vars | --status-file | --debugcon) mapfile -t COMPREPLY < <(compgen -f -- "$cur") ;;
+	--accel) mapfile -t COMPREPLY < <(compgen -W 'auto kvm soft' -- "$cur") ;;
+	--cpu) mapfile -t COMPREPLY < <(compgen -W 'auto v1 v2 v3' -- "$cur") ;;
+	-c | --cpus) mapfile -t COMPREPLY < <(compgen -W '1 2 4 8 16' -- "$cur") ;;
+	-m | --memory) mapfile -t COMPREPLY < <(compgen -W '512M 1G 2G 4G' -- "$cur") ;;
+	--append | --name | -n | --code-cache | --soft-opts) ;;
+	*)
+		mapfile -t COMPREPLY < <(compgen -W '--kernel --initrd --append --firmware --firmware-vars --memory --cpus --accel --cpu --name
+			--hpet --no-reboot --debug-exit --debugcon --stats --status-file --code-cache --soft-opts --help --' -- "$cur")
+		;;
+	esac
+}
+
+_lodge()
+{
+	local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD - 1]} word
+
+	COMPREPLY=()
+	if [ "$COMP_CWORD" = 1 ]; then
+		mapfile -t COMPREPLY < <(compgen -W 'run doctor version help' -- "$cur")
+		return
+	fi
+	for word in "${COMP_WORDS[@]:2:COMP_CWORD-2}"; do
+		[ "$word" != -- ] || return
+	done
+	case ${COMP_WORDS[1]} in
+	run) _lodge_run ;;
+	doctor | version) mapfile -t COMPREPLY < <(compgen -W '--json' -- "$cur") ;;
+	help) mapfile -t COMPREPLY < <(compgen -W 'run doctor version help roadmap' -- "$cur") ;;
+	esac
+}
+
+complete -o filenames -F _lodge lodge
