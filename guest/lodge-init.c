@@ -9,6 +9,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <glob.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -65,18 +66,45 @@ static void mount_all(void)
 	}
 }
 
+static int has_virtio_device(void)
+{
+	glob_t found = { 0 };
+	int yes = 0;
+
+	glob("/sys/bus/pci/devices/*/vendor", 0, NULL, &found);
+	for (size_t i = 0; i < found.gl_pathc && !yes; i++) {
+		FILE *f = fopen(found.gl_pathv[i], "r");
+		unsigned vendor;
+
+		if (!f)
+			continue;
+		yes = fscanf(f, "%x", &vendor) == 1 && vendor == 0x1af4;
+		fclose(f);
+	}
+	globfree(&found);
+	return yes;
+}
+
 /* Modules of the kernel that the initramfs was made for; another kernel refuses them, and goes without. */
 static void load_modules(void)
 {
-	static const char *const modules[] = { "/lib/lodge/pvpanic.ko", "/lib/lodge/pvpanic-mmio.ko" };
+	static const char *const modules[] = {
+		"pvpanic", "pvpanic-mmio",
+		/* from here on for virtio devices, in the order in which they need each other */
+		"virtio_ring", "virtio", "virtio_pci_legacy_dev", "virtio_pci_modern_dev", "virtio_pci", "virtio_blk", "virtio-rng",
+	};
+	size_t n = has_virtio_device() ? sizeof(modules) / sizeof(modules[0]) : 2;
 
-	for (size_t i = 0; i < sizeof(modules) / sizeof(modules[0]); i++) {
-		int fd = open(modules[i], O_RDONLY | O_CLOEXEC);
+	for (size_t i = 0; i < n; i++) {
+		char path[64];
+		int fd;
 
+		snprintf(path, sizeof(path), "/lib/lodge/%s.ko", modules[i]);
+		fd = open(path, O_RDONLY | O_CLOEXEC);
 		if (fd < 0)
 			continue;
 		if (syscall(SYS_finit_module, fd, "", 0) && errno != EEXIST && errno != ENOEXEC)
-			fprintf(stderr, "init: cannot load %s: %s\n", modules[i], strerror(errno));
+			fprintf(stderr, "init: cannot load %s: %s\n", path, strerror(errno));
 		close(fd);
 	}
 }

@@ -27,6 +27,7 @@ static const char help[] =
 	"  --kernel FILE         Linux bzImage or vmlinux, ELF with a PVH note, or multiboot kernel\n"
 	"  --initrd FILE         initial RAM disk\n"
 	"  --append TEXT         more for the kernel's command line (behind console=ttyS0 and the like)\n"
+	"  --disk FILE[,WORD...] a disk (virtio), up to 8 times; WORDs: ro, format=raw, serial=TEXT\n"
 	"  --firmware FILE       start firmware (SeaBIOS, OVMF) instead; it is offered the kernel, if there is one\n"
 	"  --firmware-vars FILE  its variable store, below it in flash; changes are not written back\n"
 	"  -m, --memory SIZE     memory: 512M, 2G (default 1G; 4M to 64G; taken from the host as the guest touches it)\n"

@@ -12,13 +12,14 @@
 /* Linux on this machine: its console, no probing of timers that are known to work, no distrust of a TSC that is kept in step. */
 #define KERNEL_DEFAULTS "console=ttyS0 no_timer_check tsc=reliable"
 
-enum { OPT_KERNEL = 256, OPT_INITRD, OPT_APPEND, OPT_FIRMWARE, OPT_VARS, OPT_ACCEL, OPT_CPU, OPT_HPET, OPT_NO_REBOOT, OPT_DEBUG_EXIT,
+enum { OPT_KERNEL = 256, OPT_DISK, OPT_INITRD, OPT_APPEND, OPT_FIRMWARE, OPT_VARS, OPT_ACCEL, OPT_CPU, OPT_HPET, OPT_NO_REBOOT, OPT_DEBUG_EXIT,
        OPT_STATS, OPT_STATUS_FILE, OPT_DEBUGCON, OPT_CODE_CACHE, OPT_SOFT_OPTS, OPT_HELP };
 
 static const struct option options[] = {
 	{ "kernel", required_argument, NULL, OPT_KERNEL },
 	{ "initrd", required_argument, NULL, OPT_INITRD },
 	{ "append", required_argument, NULL, OPT_APPEND },
+	{ "disk", required_argument, NULL, OPT_DISK },
 	{ "firmware", required_argument, NULL, OPT_FIRMWARE },
 	{ "firmware-vars", required_argument, NULL, OPT_VARS },
 	{ "memory", required_argument, NULL, 'm' },
@@ -84,6 +85,61 @@ static enum lodge_err parse_debug_exit(struct vm_config *c, const char *arg, str
 	return LODGE_OK;
 }
 
+static enum lodge_err parse_disk_word(struct vm_disk *d, char *word, struct lodge_error *err)
+{
+	static const char *const formats[] = { "raw", NULL };
+	unsigned choice = 0;
+	enum lodge_err rc = LODGE_OK;
+
+	if (!strcmp(word, "ro")) {
+		d->read_only = true;
+	} else if (!strncmp(word, "serial=", 7)) {
+		d->serial = word + 7;
+	} else if (!strncmp(word, "format=", 7)) {
+		rc = parse_choice("disk ...,format=", word + 7, formats, &choice, err);
+		d->format = (enum vm_disk_format)choice;
+	} else {
+		rc = error_set(err, LODGE_ERR_ARG, "--disk does not know '%s'; behind FILE may come ro, format=raw, serial=TEXT (a comma in FILE is "
+			       "written twice)", word);
+	}
+	return rc;
+}
+
+/* FILE[,WORD]...; two commas stand for one that separates nothing. */
+static enum lodge_err parse_disk(struct run_options *o, const char *arg, struct lodge_error *err)
+{
+	struct vm_config *c = &o->config;
+	struct vm_disk *d;
+	char *text, *to, *word;
+	enum lodge_err rc = LODGE_OK;
+
+	if (c->ndisks == VM_DISKS_MAX)
+		return error_set(err, LODGE_ERR_ARG, "a machine has up to %d disks", VM_DISKS_MAX);
+	text = to = word = o->disks[c->ndisks] = strdup(arg);
+	if (!text)
+		return error_set(err, LODGE_ERR_NOMEM, "out of memory");
+	d = &c->disks[c->ndisks++];
+	d->path = text;
+	for (const char *from = arg;; from++) {
+		bool doubled = from[0] == ',' && from[1] == ',';
+
+		from += doubled;
+		if (*from && (doubled || *from != ',')) {
+			*to++ = *from;
+			continue;
+		}
+		*to++ = '\0';
+		if (word != text)
+			rc = parse_disk_word(d, word, err);
+		word = to;
+		if (!*from || rc != LODGE_OK)
+			break;
+	}
+	if (rc == LODGE_OK && !*d->path)
+		rc = error_set(err, LODGE_ERR_ARG, "--disk '%s' names no file", arg);
+	return rc;
+}
+
 static enum lodge_err parse_one(struct run_options *o, int opt, const char *arg, struct lodge_error *err)
 {
 	static const char *const accels[] = { "auto", "kvm", "soft", NULL };
@@ -97,6 +153,7 @@ static enum lodge_err parse_one(struct run_options *o, int opt, const char *arg,
 	case OPT_KERNEL: c->kernel = arg; return LODGE_OK;
 	case OPT_INITRD: c->initrd = arg; return LODGE_OK;
 	case OPT_APPEND: c->append = arg; return LODGE_OK;
+	case OPT_DISK: return parse_disk(o, arg, err);
 	case OPT_FIRMWARE: c->firmware = arg; return LODGE_OK;
 	case OPT_VARS: c->firmware_vars = arg; return LODGE_OK;
 	case OPT_HPET: c->hpet = true; return LODGE_OK;
@@ -294,5 +351,7 @@ void options_free(struct run_options *o)
 	free(o->append);
 	free(o->kernel);
 	free(o->initrd);
+	for (unsigned i = 0; i < ARRAY_LEN(o->disks); i++)
+		free(o->disks[i]);
 	*o = (struct run_options){ 0 };
 }

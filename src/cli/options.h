@@ -20,6 +20,7 @@ struct run_options {
 	char *command; /* quoted for sh; NULL: none */
 	bool help;
 	char *append, *kernel, *initrd;
+	char *disks[VM_DISKS_MAX]; /* what config.disks point into */
 };
 
 /*

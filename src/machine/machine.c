@@ -87,8 +87,10 @@ void machine_destroy(struct machine *m)
 {
 	if (!m)
 		return;
+	machine_virtio_stop(m);
 	if (m->devices_ready)
 		machine_devices_destroy(m);
+	host_free(m->virtio);
 	machine_firmware_free(m);
 	host_free(m);
 }

@@ -7,6 +7,7 @@
 #ifndef LODGE_MACHINE_MACHINE_H
 #define LODGE_MACHINE_MACHINE_H
 
+#include "block/block.h"
 #include "cpu/x86/cpuid.h"
 #include "cpu/x86/env.h"
 #include "cpu/x86/state.h"
@@ -14,6 +15,7 @@
 #include "memory/guest_memory.h"
 
 #define MACHINE_VCPUS_MAX 16
+#define MACHINE_DISKS_MAX 8
 #define MACHINE_SERIAL_PORTS 2 /* COM1: console; COM2: the command agent */
 
 /* Guest physical layout. RAM below LOW_MAX, the rest from 4 GiB up. */
@@ -33,6 +35,12 @@ struct machine_blob {
 	const char *name; /* for messages */
 };
 
+/* A disk, which the caller opened and which outlives the machine. */
+struct machine_disk {
+	const struct block_device *block;
+	const char *serial; /* NULL: none */
+};
+
 struct machine_config {
 	unsigned vcpus; /* 1..MACHINE_VCPUS_MAX */
 	struct guest_memory *mem; /* initialised, no ranges yet: the machine lists RAM, ROM, flash */
@@ -48,7 +56,10 @@ struct machine_config {
 	bool debug_port_402;      /* firmware debug console, to serial 0's log sink */
 	struct chardev serial[MACHINE_SERIAL_PORTS];
 	struct chardev debugcon;
+	struct machine_disk disks[MACHINE_DISKS_MAX];
+	unsigned ndisks;
 	const struct timer_service *timers;
+	struct post_service posts; /* the I/O thread; needed with disks */
 	struct machine_events events;
 	struct log *log;
 	/* Deliver CPU_REQ_* bits to a vcpu (cpu_backend_ops.request). Any thread. */

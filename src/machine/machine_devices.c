@@ -323,6 +323,8 @@ enum lodge_err machine_devices_create(struct machine *m, struct lodge_error *err
 	if (rc == LODGE_OK)
 		rc = create_pci(m);
 	if (rc == LODGE_OK)
+		rc = machine_virtio_create(m);
+	if (rc == LODGE_OK)
 		rc = create_serial(m);
 	if (rc == LODGE_OK)
 		rc = create_platform(m);
@@ -357,6 +359,7 @@ void machine_devices_reset(struct machine *m)
 	pci_bus_reset(&m->pci);
 	q35_host_reset(&m->host_bridge);
 	ich9_lpc_reset(&m->lpc);
+	machine_virtio_reset(m);
 	for (unsigned i = 0; i < MACHINE_SERIAL_PORTS; i++)
 		uart_16550_reset(&m->uart[i]);
 	i8042_reset(&m->kbc);

@@ -75,6 +75,7 @@ struct machine {
 	struct pci_bus pci;
 	struct q35_host host_bridge;
 	struct ich9_lpc lpc;
+	struct machine_virtio *virtio; /* machine_virtio.c's own */
 
 	struct uart_16550 uart[MACHINE_SERIAL_PORTS];
 	struct i8042 kbc;
@@ -104,6 +105,11 @@ struct machine {
 enum lodge_err machine_devices_create(struct machine *m, struct lodge_error *err) LODGE_MUST_CHECK;
 void machine_devices_reset(struct machine *m);
 void machine_devices_destroy(struct machine *m);
+
+/* machine_virtio.c: after PCI and interrupt controllers; reset after the PCI bus's; stop what is made before the rest goes. */
+enum lodge_err machine_virtio_create(struct machine *m) LODGE_MUST_CHECK;
+void machine_virtio_reset(struct machine *m);
+void machine_virtio_stop(struct machine *m);
 
 /* machine_firmware.c */
 enum lodge_err machine_firmware_load(struct machine *m, struct lodge_error *err) LODGE_MUST_CHECK; /* ROM and variables */

@@ -10,6 +10,7 @@
 #include "host/thread.h"
 #include "machine/machine.h"
 #include "vm/backends.h"
+#include "vm/disk.h"
 #include "vm/vm.h"
 
 #define KERNEL_MAX GIB(1)
@@ -30,6 +31,7 @@ struct vm {
 	const struct cpu_backend_ops *ops;
 	const char *why;
 	struct host_file kernel, initrd, firmware, firmware_vars;
+	struct disk *disks[VM_DISKS_MAX];
 	struct host_ram ram;
 	struct guest_memory mem;
 	struct x86_cpu_model model;
@@ -232,6 +234,15 @@ static enum lodge_err load_files(struct vm *vm, struct lodge_error *err)
 	return LODGE_OK;
 }
 
+static enum lodge_err open_disks(struct vm *vm, struct lodge_error *err)
+{
+	enum lodge_err rc = LODGE_OK;
+
+	for (unsigned i = 0; i < vm->config.ndisks && rc == LODGE_OK; i++)
+		rc = disk_open(&vm->config.disks[i], vm->host.loop, vm->host.log, &vm->disks[i], err);
+	return rc;
+}
+
 static struct machine_blob blob(const struct host_file *file, const char *path)
 {
 	return (struct machine_blob){ .data = file->data, .bytes = file->bytes, .name = path };
@@ -256,7 +267,9 @@ static enum lodge_err build_machine(struct vm *vm, struct lodge_error *err)
 		.debug_port_402 = vm->host.debugcon.write != NULL,
 		.serial = { vm->host.console, vm->host.agent },
 		.debugcon = vm->host.debugcon,
+		.ndisks = c->ndisks,
 		.timers = event_loop_timers(vm->host.loop),
+		.posts = event_loop_posts(vm->host.loop),
 		.events = { .raise = on_machine_event, .ctx = vm },
 		.log = vm->host.log,
 		.vcpu_request = on_vcpu_request,
@@ -266,6 +279,8 @@ static enum lodge_err build_machine(struct vm *vm, struct lodge_error *err)
 		.ctx = vm,
 	};
 
+	for (unsigned i = 0; i < c->ndisks; i++)
+		m.disks[i] = (struct machine_disk){ .block = disk_block(vm->disks[i]), .serial = c->disks[i].serial };
 	return machine_create(&m, &vm->machine, err);
 }
 
@@ -315,6 +330,8 @@ static enum lodge_err vm_build(struct vm *vm, struct lodge_error *err)
 	if (rc == LODGE_OK)
 		rc = load_files(vm, err);
 	if (rc == LODGE_OK)
+		rc = open_disks(vm, err);
+	if (rc == LODGE_OK)
 		rc = build_model(vm, (uint32_t)khz, err);
 	if (rc == LODGE_OK)
 		rc = host_ram_create(&vm->ram, c->ram_bytes, true, err);
@@ -359,10 +376,14 @@ void vm_destroy(struct vm *vm)
 	for (unsigned i = 0; i < vm->config.vcpus; i++)
 		if (vm->vcpu[i].cpu)
 			vm->ops->vcpu_destroy(vm->vcpu[i].cpu);
+	for (unsigned i = 0; i < vm->config.vcpus; i++)
+		vm->vcpu[i].cpu = NULL; /* disks that finish their last requests may still interrupt */
 	if (vm->cpu_vm)
 		vm->ops->vm_destroy(vm->cpu_vm);
 	if (vm->machine)
 		machine_destroy(vm->machine);
+	for (unsigned i = 0; i < vm->config.ndisks; i++)
+		disk_close(vm->disks[i]);
 	host_ram_destroy(&vm->ram);
 	host_file_unload(&vm->kernel);
 	host_file_unload(&vm->initrd);

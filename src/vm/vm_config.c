@@ -20,6 +20,18 @@ static bool name_is_good(const char *name)
 	       strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.") == n;
 }
 
+static enum lodge_err disks_validate(const struct vm_config *config, struct lodge_error *err)
+{
+	for (unsigned i = 0; i < config->ndisks; i++) {
+		const struct vm_disk *d = &config->disks[i];
+
+		if (d->serial && strlen(d->serial) > VM_DISK_SERIAL_MAX)
+			return error_set(err, LODGE_ERR_ARG, "the serial number '%s' is longer than the %d bytes that a disk has for it", d->serial,
+					 VM_DISK_SERIAL_MAX);
+	}
+	return LODGE_OK;
+}
+
 enum lodge_err vm_config_validate(const struct vm_config *config, struct lodge_error *err)
 {
 	if (config->name && !name_is_good(config->name))
@@ -40,7 +52,7 @@ enum lodge_err vm_config_validate(const struct vm_config *config, struct lodge_e
 		return error_set(err, LODGE_ERR_ARG, "the kernel command line is longer than %d bytes", VM_CMDLINE_MAX - 1);
 	if (config->debug_exit && config->debug_exit_port > 0xfffc)
 		return error_set(err, LODGE_ERR_ARG, "--debug-exit=0x%x: the port is 4 bytes wide and must end below 0x10000", config->debug_exit_port);
-	return LODGE_OK;
+	return disks_validate(config, err);
 }
 
 enum lodge_err vm_parse_size(const char *text, uint64_t *bytes, struct lodge_error *err)

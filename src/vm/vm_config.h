@@ -11,6 +11,17 @@ enum vm_accel { VM_ACCEL_AUTO, VM_ACCEL_KVM, VM_ACCEL_SOFT };
 #define VM_RAM_MIN MIB(4)
 #define VM_NAME_MAX 63
 #define VM_CMDLINE_MAX 4096
+#define VM_DISKS_MAX 8
+#define VM_DISK_SERIAL_MAX 20 /* what virtio carries */
+
+enum vm_disk_format { VM_DISK_RAW };
+
+struct vm_disk {
+	const char *path;
+	const char *serial; /* NULL: none */
+	enum vm_disk_format format;
+	bool read_only;
+};
 
 /* Strings belong to the caller and outlive the VM. */
 struct vm_config {
@@ -20,6 +31,8 @@ struct vm_config {
 	const char *append;        /* kernel command line or NULL */
 	const char *firmware;      /* path or NULL */
 	const char *firmware_vars; /* path or NULL */
+	struct vm_disk disks[VM_DISKS_MAX];
+	unsigned ndisks;
 	uint64_t ram_bytes;
 	unsigned vcpus;
 	enum vm_accel accel;

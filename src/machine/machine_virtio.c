@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Virtio devices: one PCI function each, in slots from 1 up. */
+#include "devices/virtio/virtio_blk.h"
+#include "devices/virtio/virtio_pci.h"
+#include "machine/machine_internal.h"
+
+#define FIRST_SLOT 1u
+#define CLASS_STORAGE_SCSI 0x0100 /* what firmware takes for a disk controller */
+#define DISK_QUEUES_MAX 4u        /* more than the I/O thread can serve at once is of no use */
+
+struct machine_virtio {
+	unsigned ndisks; /* that are on the bus */
+	struct {
+		struct virtio_blk blk;
+		struct virtio_pci pci;
+	} disks[MACHINE_DISKS_MAX];
+};
+
+static enum lodge_err create_disk(struct machine *m, unsigned i)
+{
+	struct machine_virtio *v = m->virtio;
+	enum lodge_err rc = virtio_blk_init(&v->disks[i].blk, &(struct virtio_blk_config){ .block = m->config.disks[i].block,
+											  .serial = m->config.disks[i].serial,
+											  .queues = MIN(m->config.vcpus, DISK_QUEUES_MAX),
+											  .mem = m->config.mem,
+											  .posts = m->config.posts,
+											  .log = m->config.log });
+
+	if (rc == LODGE_OK)
+		rc = virtio_pci_init(&v->disks[i].pci, &(struct virtio_pci_config){ .dev = &v->disks[i].blk.dev,
+										    .bus = &m->pci,
+										    .slot = FIRST_SLOT + i,
+										    .class_device = CLASS_STORAGE_SCSI,
+										    .msi = msi_sink(&m->msi) });
+	v->ndisks += rc == LODGE_OK;
+	return rc;
+}
+
+enum lodge_err machine_virtio_create(struct machine *m)
+{
+	enum lodge_err rc = LODGE_OK;
+
+	if (m->config.ndisks > MACHINE_DISKS_MAX)
+		return LODGE_ERR_ARG;
+	m->virtio = host_alloc(sizeof(*m->virtio), 64);
+	if (!m->virtio)
+		return LODGE_ERR_NOMEM;
+	for (unsigned i = 0; i < m->config.ndisks && rc == LODGE_OK; i++)
+		rc = create_disk(m, i);
+	return rc;
+}
+
+void machine_virtio_reset(struct machine *m)
+{
+	for (unsigned i = 0; i < m->virtio->ndisks; i++)
+		virtio_pci_reset(&m->virtio->disks[i].pci);
+}
+
+void machine_virtio_stop(struct machine *m)
+{
+	for (unsigned i = 0; m->virtio && i < m->virtio->ndisks; i++) {
+		virtio_pci_fini(&m->virtio->disks[i].pci);
+		virtio_fini(&m->virtio->disks[i].blk.dev);
+	}
+}
