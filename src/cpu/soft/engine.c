@@ -157,20 +157,14 @@ static bool due(struct soft_vcpu *v)
 /* At a safe point: whatever may happen at any time, now. */
 static void stir(struct soft_vcpu *v)
 {
-	switch (chaos(v) % 64) {
-	case 0:
+	uint32_t what = chaos(v) % 4096;
+
+	if (!what)
 		soft_flush_all_blocks(v);
-		break;
-	case 1: case 2:
+	else if (what < 64)
 		mmu_flush_all(&v->cpu);
-		break;
-	case 3: case 4: case 5:
-		if (v->nblocks)
-			soft_block_kill(v, &v->blocks[chaos(v) % v->nblocks]);
-		break;
-	default:
-		break;
-	}
+	else if (what < 256 && v->nblocks)
+		soft_block_kill(v, &v->blocks[chaos(v) % v->nblocks]);
 }
 
 /* The block for s.rip; NULL when the interpreter should take a step instead (which also raises fetch faults). */

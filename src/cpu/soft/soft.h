@@ -122,7 +122,7 @@ struct soft_options {
 	bool interp;   /* never translate */
 	bool nolink;   /* every direct exit goes through C */
 	bool noibtc;   /* every indirect branch goes through the interpreter */
-	bool notlb;    /* every memory access takes the slow path */
+	bool notlb;    /* translated code's misses do not fill the TLB: the interpreter does such accesses */
 	bool noflags;  /* assume that flags are always live */
 	bool oneinsn;  /* blocks of one instruction */
 	bool nonative; /* x87, SSE and AVX by the interpreter */
