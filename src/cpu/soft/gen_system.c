@@ -23,6 +23,8 @@ static bool changes_mode(const struct tr *t, const struct insn *in)
 bool tr_system_inline(const struct tr *t, const struct insn *in)
 {
 	switch (in->op) {
+	case X86_OP_SYSCALL: case X86_OP_SYSRET:
+		return tr_syscall_inline(t, in);
 	case X86_OP_CLI: case X86_OP_STI:
 		return kernel(t) && t->v->vm->use_pext;
 	case X86_OP_STAC: case X86_OP_CLAC:
@@ -42,7 +44,7 @@ bool tr_system_inline(const struct tr *t, const struct insn *in)
 
 bool tr_ends_block(const struct tr *t, enum tr_class class, const struct insn *in)
 {
-	return class == TR_INTERP_STOP || (x86_op_info(in->op)->attr & X86_OPA_BRANCH) || (class == TR_CUSTOM && changes_mode(t, in));
+	return class == TR_INTERP_STOP || (x86_op_info(in->op)->attr & X86_OPA_BRANCH) || (class == TR_CUSTOM && (changes_mode(t, in) || in->op == X86_OP_SYSCALL || in->op == X86_OP_SYSRET));
 }
 
 /* s.rflags with IF cleared, in S0. */
@@ -141,26 +143,33 @@ static void alu32(struct emit *e, unsigned ext, unsigned reg, uint32_t imm)
 	emit32(e, imm);
 }
 
-/* The image is put together from the parked flags. */
+void tr_flags_image(struct tr *t, unsigned dst, unsigned tmp)
+{
+	struct emit *e = &t->hot;
+	struct host_mem ah = gs_mem(offsetof(struct soft_vcpu, park_flags) + 1), of = GS_FIELD(park_flags);
+
+	emit_op_mem(e, 0, 1, 0xb6, dst, &ah);
+	emit_op_mem(e, 0, 1, 0xb6, tmp, &of);
+	alu32(e, 4, dst, 0xd5);
+	emit_op_reg(e, 0, 0, 0xc1, 4, tmp);
+	emit8(e, 11);
+	emit_op_reg(e, 0, 0, 0x0b, dst, tmp);
+	emit_load32(e, tmp, GS_CPU(s.rflags));
+	alu32(e, 4, tmp, ~(uint32_t)(X86_FLAGS_ARITH | X86_FLAG_RF | X86_FLAG_VM));
+	emit_op_reg(e, 0, 0, 0x0b, dst, tmp);
+}
+
 static void gen_pushf(struct tr *t)
 {
 	struct emit *e = &t->hot;
-	struct host_mem ah = gs_mem(offsetof(struct soft_vcpu, park_flags) + 1), of = GS_FIELD(park_flags), m;
+	struct host_mem m;
 	unsigned spare;
 
 	t->s1_group = TR_NO_GROUP;
 	if (!t->parked)
 		emit_park_flags(e);
 	t->parked = true;
-	emit_op_mem(e, 0, 1, 0xb6, HR_S0, &ah);
-	emit_op_mem(e, 0, 1, 0xb6, HR_S1, &of);
-	alu32(e, 4, HR_S0, 0xd5);
-	emit_op_reg(e, 0, 0, 0xc1, 4, HR_S1);
-	emit8(e, 11);
-	emit_op_reg(e, 0, 0, 0x0b, HR_S0, HR_S1);
-	emit_load32(e, HR_S1, GS_CPU(s.rflags));
-	alu32(e, 4, HR_S1, ~(uint32_t)(X86_FLAGS_ARITH | X86_FLAG_RF | X86_FLAG_VM));
-	emit_op_reg(e, 0, 0, 0x0b, HR_S0, HR_S1);
+	tr_flags_image(t, HR_S0, HR_S1);
 	emit_store(e, GS_FIELD(tmp[1]), HR_S0);
 	m = tr_check_stack(t, X86_RSP, -8, TLB_WRITE);
 	spare = tr_spare(t, &m);
@@ -215,6 +224,8 @@ static bool gen_mov_from_sreg(struct tr *t)
 bool tr_system(struct tr *t)
 {
 	switch (t->in->op) {
+	case X86_OP_SYSCALL: case X86_OP_SYSRET:
+		return tr_syscall(t);
 	case X86_OP_CLI:
 		gen_cli(t);
 		return true;

@@ -48,6 +48,7 @@
 
 #define SOFT_KEY_CPL0 0x200u
 #define SOFT_KEY_SMAP 0x400u
+#define SOFT_KEY_SYSCALL 0x1000u /* SYSCALL and SYSRET are on, in long mode */
 #define SOFT_KEY_TSC 0x800u    /* RDTSC is allowed here and is the host's plus an offset */
 
 #define SOFT_GROUPS 4

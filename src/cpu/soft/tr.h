@@ -92,6 +92,10 @@ bool tr_custom(struct tr *t);      /* emits; false: not possible, interpret */
 bool tr_flow(struct tr *t);        /* its part for branches */
 bool tr_system(struct tr *t);      /* its part for privileged and system instructions */
 bool tr_system_inline(const struct tr *t, const struct insn *in);
+bool tr_syscall_inline(const struct tr *t, const struct insn *in);
+bool tr_syscall(struct tr *t);
+/* RFLAGS as PUSHF shows it into @dst, from the parked flags; clobbers @tmp and EFLAGS. */
+void tr_flags_image(struct tr *t, unsigned dst, unsigned tmp);
 bool tr_ends_block(const struct tr *t, enum tr_class class, const struct insn *in);
 void tr_end_shadow(struct tr *t);  /* the instruction after STI is done */
 /* The guest's stack, a word of 4 or 8 bytes. */

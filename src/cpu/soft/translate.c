@@ -19,6 +19,8 @@ uint32_t soft_mode_key(const struct x86_cpu *cpu, bool *translatable)
 	if (!cpu->tsc_mul && (!cpu->cpl || !(s->cr4 & X86_CR4_TSD)))
 		key |= SOFT_KEY_TSC;
 	if (cpu->code_mode == X86_MODE_64) {
+		if ((s->msr.efer & X86_EFER_SCE) && (s->msr.efer & X86_EFER_LMA))
+			key |= SOFT_KEY_SYSCALL;
 		key |= SOFT_KEY_64;
 	} else {
 		if (cpu->code_mode != X86_MODE_32 || !cpu->flat || cpu->stack_size != 4 || s->seg[X86_CS].base || (s->rflags & X86_FLAG_VM))
