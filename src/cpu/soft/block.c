@@ -179,8 +179,13 @@ uint64_t soft_page_invalidate(struct soft_vcpu *v, uint64_t ram_page, unsigned o
 		struct soft_block *b = *p;
 
 		if (!b->dead && block_span(b, ram_page, &first, &last)) {
-			if (first < offset + len && offset <= last)
+			if (first < offset + len && offset <= last) {
+				unsigned c = soft_churn_index(b->gpa);
+
+				v->churn[c].visits = 0;
+				v->churn[c].kills = (uint8_t)MIN(v->churn[c].kills + 1u, SOFT_CHURN_KILLS);
 				soft_block_kill(v, b);
+			}
 			else
 				left |= line_mask(first, last);
 		}

@@ -167,6 +167,17 @@ static void stir(struct soft_vcpu *v)
 		soft_block_kill(v, &v->blocks[chaos(v) % v->nblocks]);
 }
 
+/* Is the code at @gpa written so often that translating it does not pay now? */
+static bool churns(struct soft_vcpu *v, uint64_t gpa)
+{
+	unsigned c = soft_churn_index(gpa);
+
+	if (v->churn[c].kills < SOFT_CHURN_KILLS || v->churn[c].visits >= SOFT_CHURN_VISITS)
+		return false;
+	v->churn[c].visits++;
+	return true;
+}
+
 /* The block for s.rip; NULL when the interpreter should take a step instead (which also raises fetch faults). */
 static struct soft_block *current_block(struct soft_vcpu *v)
 {
@@ -190,6 +201,8 @@ static struct soft_block *current_block(struct soft_vcpu *v)
 	b = soft_block_find(v, cpu->s.rip, cpu->itlb[user].gpa_page[index] | (cpu->s.rip & 0xfff), key);
 	if (b)
 		return b;
+	if (churns(v, cpu->itlb[user].gpa_page[index] | (cpu->s.rip & 0xfff)))
+		return NULL;
 	/* Finding may have filled the second page of a straddler over this entry. */
 	if (!mmu_exec_entry(cpu, cpu->s.rip, &index))
 		return NULL;

@@ -30,6 +30,10 @@
 #define SOFT_GROUP_MISSES_MAX 32u
 #define SOFT_GROUP_MISS_TICKS 20000u /* further apart they cost less than checks would */
 #define SOFT_EXEC_FILTER_WORDS 1024u
+/* Code that is written again and again is interpreted that many times before it is translated once more. */
+#define SOFT_CHURN 4096u
+#define SOFT_CHURN_KILLS 4u
+#define SOFT_CHURN_VISITS 64u
 #define SOFT_NO_CELL UINT32_MAX
 #define SOFT_SHADOW_BYTES 65536u
 
@@ -204,6 +208,10 @@ struct soft_vcpu {
 	uint64_t invalidations;         /* changes whenever a block dies or somebody else drops our write entries */
 	uint64_t single_rip;            /* go on here with a block of SOFT_KEY_SINGLE, */
 	bool single;                    /* if set */
+	/* Hashed by guest physical line: blocks lost to writes, and visits of the interpreter since. */
+	struct {
+		uint8_t kills, visits;
+	} churn[SOFT_CHURN];
 	/* Hashed by RIP: how often in quick succession a group crossed pages or could not be cached, and when last. */
 	uint8_t group_misses[SOFT_GROUP_MISSES];
 	uint64_t group_missed[SOFT_GROUP_MISSES]; /* host TSC */
@@ -240,6 +248,11 @@ struct soft_vm {
 static inline unsigned soft_group_miss_index(uint64_t rip)
 {
 	return (unsigned)(rip * UINT64_C(0x9e3779b97f4a7c15) >> 32) & (SOFT_GROUP_MISSES - 1);
+}
+
+static inline unsigned soft_churn_index(uint64_t gpa)
+{
+	return (unsigned)((gpa >> 6) * UINT64_C(0x9e3779b97f4a7c15) >> 32) & (SOFT_CHURN - 1);
 }
 
 static inline struct soft_vcpu *soft_of(struct x86_cpu *cpu)
