@@ -4,14 +4,14 @@
 _lodge_run()
 {
 	case $prev in
-	--kernel | --initrd | --firmware | --firmware-vars | --status-file | --debugcon) mapfile -t COMPREPLY < <(compgen -f -- "$cur") ;;
+	--kernel | --initrd | --disk | --firmware | --firmware-vars | --status-file | --debugcon) mapfile -t COMPREPLY < <(compgen -f -- "$cur") ;;
 	--accel) mapfile -t COMPREPLY < <(compgen -W 'auto kvm soft' -- "$cur") ;;
 	--cpu) mapfile -t COMPREPLY < <(compgen -W 'auto v1 v2 v3' -- "$cur") ;;
 	-c | --cpus) mapfile -t COMPREPLY < <(compgen -W '1 2 4 8 16' -- "$cur") ;;
 	-m | --memory) mapfile -t COMPREPLY < <(compgen -W '512M 1G 2G 4G' -- "$cur") ;;
 	--append | --name | -n | --code-cache | --soft-opts) ;;
 	*)
-		mapfile -t COMPREPLY < <(compgen -W '--kernel --initrd --append --firmware --firmware-vars --memory --cpus --accel --cpu --name
+		mapfile -t COMPREPLY < <(compgen -W '--kernel --initrd --append --disk --firmware --firmware-vars --memory --cpus --accel --cpu --name
 			--hpet --no-reboot --debug-exit --debugcon --stats --status-file --code-cache --soft-opts --help --' -- "$cur")
 		;;
 	esac

@@ -14,6 +14,7 @@ set -l run '__fish_seen_subcommand_from run; and not contains -- -- (commandline
 complete -c lodge -n "$run" -l kernel -rF -d 'Kernel to boot'
 complete -c lodge -n "$run" -l initrd -rF -d 'Initial RAM disk'
 complete -c lodge -n "$run" -l append -x -d 'More for the command line of the kernel'
+complete -c lodge -n "$run" -l disk -rF -d 'A disk, up to 8'
 complete -c lodge -n "$run" -l firmware -rF -d 'Start firmware instead'
 complete -c lodge -n "$run" -l firmware-vars -rF -d 'Variable store of the firmware'
 complete -c lodge -n "$run" -s m -l memory -x -a '512M 1G 2G 4G' -d 'Memory'
