@@ -77,7 +77,8 @@ fuzz-cpu: all
 	$(BUILD)/tests/diff/fuzz_cpu $(ARGS)
 
 bench: all guest
-	bench/run.py
+	$(NINJA) $(BUILD) bench/loads
+	bench/run.py --json $(BUILD)/bench/results.json $(ARGS)
 
 mutate: all
 	tests/mutate

@@ -117,9 +117,14 @@ def contestants(args, initrd):
                                    "-m", args.memory, "-smp", "1", "-nographic", "-no-reboot", "-net", "none"]
 
 
+def geometric_mean(values):
+    return statistics.geometric_mean(values) if values else None
+
+
 def table(results, rows):
     names = ["native", "lodge", "tcg"]
     print("%-16s %12s %12s %12s %10s %10s" % ("load", "native", "lodge", "tcg (best)", "x native", "x tcg"))
+    over_native, over_tcg = [], []
     for r in rows:
         med = {}
         for n in names:
@@ -132,9 +137,15 @@ def table(results, rows):
             return "-" if v is None else "%.4g" % v
         def ratio(a, b):
             return "-" if a is None or b is None else "%.2f" % (a / b)
+        if r not in ("boot", "self-patch") and None not in med.values():
+            over_native.append(med["lodge"] / med["native"])
+            over_tcg.append(med["tcg"] / med["lodge"])
         slow = "  << slower than TCG" if med["tcg"] and med["lodge"] and med["lodge"] > med["tcg"] else ""
         print("%-16s %12s %12s %12s %10s %10s%s" % (r, f(med["native"]), f(med["lodge"]), f(med["tcg"]),
                                                    ratio(med["lodge"], med["native"]), ratio(med["tcg"], med["lodge"]), slow))
+    if over_native:
+        print("%-16s %12s %12s %12s %10.2f %10.2f" % ("geometric mean", "", "", "", geometric_mean(over_native), geometric_mean(over_tcg)))
+        print("(of all loads but boot and self-patch)")
 
 
 def main():

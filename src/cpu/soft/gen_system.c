@@ -44,7 +44,8 @@ bool tr_system_inline(const struct tr *t, const struct insn *in)
 
 bool tr_ends_block(const struct tr *t, enum tr_class class, const struct insn *in)
 {
-	return class == TR_INTERP_STOP || (x86_op_info(in->op)->attr & X86_OPA_BRANCH) || (class == TR_CUSTOM && (changes_mode(t, in) || in->op == X86_OP_SYSCALL || in->op == X86_OP_SYSRET));
+	return class == TR_INTERP_STOP || (x86_op_info(in->op)->attr & X86_OPA_BRANCH) ||
+	       (class == TR_CUSTOM && (changes_mode(t, in) || in->op == X86_OP_SYSCALL || in->op == X86_OP_SYSRET));
 }
 
 /* s.rflags with IF cleared, in S0. */
