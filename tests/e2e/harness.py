@@ -77,6 +77,22 @@ def finish():
     sys.exit(1 if counts["FAIL"] else 0)
 
 
+def with_programs(name, *programs):
+    """An initramfs with programs of this host and their libraries besides Lodge's own; ends the test if one is missing."""
+    root = tempfile.mkdtemp(dir=work)
+    for program in programs:
+        path = shutil.which(program) or skip_all(f"{program} is missing; scripts/setup installs it")
+        text = subprocess.run(["ldd", path], capture_output=True, text=True).stdout
+        for file in [path] + re.findall(r"(/\S+)", text):
+            to = root + file
+            os.makedirs(os.path.dirname(to), exist_ok=True)
+            shutil.copy(file, to)
+    names = subprocess.run(["find", ".", "-print0"], cwd=root, capture_output=True, check=True).stdout
+    packed = subprocess.run(["cpio", "-0", "-o", "-H", "newc", "--quiet"], cwd=root, input=names, capture_output=True, check=True).stdout
+    with open(guest("initramfs.cpio"), "rb") as f:
+        return scratch(name, f.read() + packed)
+
+
 class Result:
     """How a lodge ended: .status as a shell sees it, .out and .err as bytes, .json of --status-file (None: none was written)."""
 
