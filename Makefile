@@ -26,8 +26,9 @@ $(BUILD)/guest/initramfs.cpio: guest/lodge-init.c scripts/mkinitramfs
 	scripts/mkinitramfs $@
 
 run: setup
-	$(MAKE) all guest
-	scripts/run_demo
+	$(MAKE) $(BUILD)/build.ninja guest
+	$(NINJA) $(BUILD) lodge
+	scripts/run_demo $(BUILD)
 
 install: all
 	meson install -C $(BUILD) --no-rebuild

@@ -134,9 +134,9 @@ def lodge(*args, stdin=b"", patience=PATIENCE, env=None, status_file=True):
 class Machine:
     """A lodge run in the background whose console is on pipes, or with terminal=True on a pseudo-terminal."""
 
-    def __init__(self, *args, terminal=False, env=None):
+    def __init__(self, *args, terminal=False, env=None, program=None):
         self.path = status_option()
-        words = [LODGE, "run", "--status-file", self.path, *args]
+        words = [*program, *args] if program else [LODGE, "run", "--status-file", self.path, *args]
         self.words = " ".join(words)
         self.err_path = os.path.join(work, os.path.basename(self.path) + ".err")
         self.seen = b""      # all output
