@@ -6,7 +6,7 @@
 
 static const char roadmap[] =
 	"What you may look for and will not find yet:\n"
-	"  disk images        raw images alone (--disk): no qcow2, no NVMe or SATA\n"
+	"  disk images        raw and qcow2 (--disk), no snapshots inside, no VMDK; no NVMe or SATA\n"
 	"  network            no virtio-net, NAT, port forwards\n"
 	"  shared folders     no virtiofs, no vsock, no agent beyond `-- CMD`\n"
 	"  display            no VGA, VNC or window; serial consoles only\n"

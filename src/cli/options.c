@@ -87,7 +87,7 @@ static enum lodge_err parse_debug_exit(struct vm_config *c, const char *arg, str
 
 static enum lodge_err parse_disk_word(struct vm_disk *d, char *word, struct lodge_error *err)
 {
-	static const char *const formats[] = { "raw", NULL };
+	static const char *const formats[] = { "raw", "qcow2", NULL };
 	unsigned choice = 0;
 	enum lodge_err rc = LODGE_OK;
 
@@ -95,12 +95,14 @@ static enum lodge_err parse_disk_word(struct vm_disk *d, char *word, struct lodg
 		d->read_only = true;
 	} else if (!strncmp(word, "serial=", 7)) {
 		d->serial = word + 7;
+	} else if (!strncmp(word, "backing=", 8)) {
+		d->backing = word + 8;
 	} else if (!strncmp(word, "format=", 7)) {
 		rc = parse_choice("disk ...,format=", word + 7, formats, &choice, err);
-		d->format = (enum vm_disk_format)choice;
+		d->format = rc ? d->format : choice ? VM_DISK_QCOW2 : VM_DISK_RAW;
 	} else {
-		rc = error_set(err, LODGE_ERR_ARG, "--disk does not know '%s'; behind FILE may come ro, format=raw, serial=TEXT (a comma in FILE is "
-			       "written twice)", word);
+		rc = error_set(err, LODGE_ERR_ARG, "--disk does not know '%s'; behind FILE may come ro, format=raw|qcow2, backing=FILE, serial=TEXT (a "
+			       "comma in FILE is written twice)", word);
 	}
 	return rc;
 }

@@ -14,11 +14,13 @@ enum vm_accel { VM_ACCEL_AUTO, VM_ACCEL_KVM, VM_ACCEL_SOFT };
 #define VM_DISKS_MAX 8
 #define VM_DISK_SERIAL_MAX 20 /* what virtio carries */
 
-enum vm_disk_format { VM_DISK_RAW };
+/* Not told: qcow2 by the name *.qcow2, else raw; a file that looks otherwise is refused, for a guest can write such looks. */
+enum vm_disk_format { VM_DISK_UNTOLD, VM_DISK_RAW, VM_DISK_QCOW2 };
 
 struct vm_disk {
 	const char *path;
-	const char *serial; /* NULL: none */
+	const char *serial;  /* NULL: none */
+	const char *backing; /* what a qcow2 image is the difference to; NULL: none */
 	enum vm_disk_format format;
 	bool read_only;
 };
