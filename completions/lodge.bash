@@ -23,7 +23,7 @@ _lodge()
 
 	COMPREPLY=()
 	if [ "$COMP_CWORD" = 1 ]; then
-		mapfile -t COMPREPLY < <(compgen -W 'run doctor version help' -- "$cur")
+		mapfile -t COMPREPLY < <(compgen -W 'run disk doctor version help' -- "$cur")
 		return
 	fi
 	for word in "${COMP_WORDS[@]:2:COMP_CWORD-2}"; do
@@ -31,8 +31,9 @@ _lodge()
 	done
 	case ${COMP_WORDS[1]} in
 	run) _lodge_run ;;
+	disk) mapfile -t COMPREPLY < <(compgen -f -W 'create info convert' -- "$cur") ;;
 	doctor | version) mapfile -t COMPREPLY < <(compgen -W '--json' -- "$cur") ;;
-	help) mapfile -t COMPREPLY < <(compgen -W 'run doctor version help roadmap' -- "$cur") ;;
+	help) mapfile -t COMPREPLY < <(compgen -W 'run disk doctor version help roadmap' -- "$cur") ;;
 	esac
 }
 

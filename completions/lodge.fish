@@ -1,13 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 # fish completion for lodge(1)
 
-set -l verbs run doctor version help
+set -l verbs run disk doctor version help
 complete -c lodge -f
 complete -c lodge -n "not __fish_seen_subcommand_from $verbs" -a run -d 'Boot a virtual machine'
+complete -c lodge -n "not __fish_seen_subcommand_from $verbs" -a disk -d 'Make, explain and copy disk images'
 complete -c lodge -n "not __fish_seen_subcommand_from $verbs" -a doctor -d 'Say what this host can do'
 complete -c lodge -n "not __fish_seen_subcommand_from $verbs" -a version -d 'Print the version'
 complete -c lodge -n "not __fish_seen_subcommand_from $verbs" -a help -d 'Explain a verb, or roadmap'
-complete -c lodge -n '__fish_seen_subcommand_from help' -a 'run doctor version roadmap'
+complete -c lodge -n '__fish_seen_subcommand_from help' -a 'run disk doctor version roadmap'
+complete -c lodge -n '__fish_seen_subcommand_from disk' -F -a 'create info convert'
 complete -c lodge -n '__fish_seen_subcommand_from doctor version' -l json -d 'As JSON'
 
 set -l run '__fish_seen_subcommand_from run; and not contains -- -- (commandline -opc)'

@@ -104,7 +104,7 @@ static enum lodge_err judge_use(const struct qcow2 *q, struct lodge_error *err)
 	const char *name = q->image.file.name;
 
 	if (h->backing_bytes && !q->backing)
-		return error_set(err, LODGE_ERR_ARG, "'%s' is the difference to another image; name that one, too: --disk %s,backing=FILE (`qemu-img info` "
+		return error_set(err, LODGE_ERR_ARG, "'%s' is the difference to another image; name that one, too: --disk %s,backing=FILE (`lodge disk info` "
 				 "shows what it was made for)", name, name);
 	if (!h->backing_bytes && q->backing)
 		return error_set(err, LODGE_ERR_ARG, "'%s' is a whole image; it takes no backing file", name);

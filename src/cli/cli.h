@@ -23,7 +23,7 @@ struct cli_verb {
 	int (*run)(int argc, char **argv);
 };
 
-extern const struct cli_verb cli_run, cli_doctor, cli_version, cli_help;
+extern const struct cli_verb cli_run, cli_disk, cli_doctor, cli_version, cli_help;
 /* Ends with NULL. */
 extern const struct cli_verb *const cli_verbs[];
 
