@@ -3,6 +3,9 @@
 #include <string.h>
 #include "cpu/kvm/kvm.h"
 
+#define MSR_X2APIC_FIRST 0x800u
+#define MSR_X2APIC_COUNT 0x100u
+
 static void exit_io(struct cpu_vcpu *v)
 {
 	const struct x86_env_ops *env = v->cpu->env;
@@ -73,13 +76,25 @@ static void exit_mmio(struct cpu_vcpu *v)
 	}
 }
 
-/* MSRs of the APIC, of KVM's paravirtual interface, and those that KVM does not know: the model decides. */
+/*
+ * MSRs of the APIC, of KVM's paravirtual interface, and those that KVM does not
+ * know: the model decides. KVM calls x2APIC registers invalid without an APIC
+ * of its own; what else it calls so has a bad value, and would end in our copy
+ * of a register that KVM holds.
+ */
+static bool msr_is_ours(const struct kvm_run *run)
+{
+	return run->msr.reason != KVM_MSR_EXIT_REASON_INVAL || run->msr.index - MSR_X2APIC_FIRST < MSR_X2APIC_COUNT;
+}
+
 static void exit_msr(struct cpu_vcpu *v, bool write)
 {
 	struct kvm_run *run = v->run;
 	uint64_t value = 0;
 
-	if (write) {
+	if (!msr_is_ours(run)) {
+		run->msr.error = 1;
+	} else if (write) {
 		run->msr.error = !x86_msr_write(v->cpu, run->msr.index, run->msr.data);
 	} else {
 		run->msr.error = !x86_msr_read(v->cpu, run->msr.index, &value);
