@@ -12,7 +12,7 @@ _lodge_run()
 	--append | --name | -n | --code-cache | --soft-opts) ;;
 	*)
 		mapfile -t COMPREPLY < <(compgen -W '--kernel --initrd --append --disk --firmware --firmware-vars --memory --cpus --accel --cpu --name
-			--hpet --no-reboot --debug-exit --debugcon --stats --status-file --code-cache --soft-opts --help --' -- "$cur")
+			--rng --hpet --no-reboot --debug-exit --debugcon --stats --status-file --code-cache --soft-opts --help --' -- "$cur")
 		;;
 	esac
 }

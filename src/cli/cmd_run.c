@@ -36,6 +36,7 @@ static const char help[] =
 	"  --accel auto|kvm|soft engine (default auto: KVM where it is fast)\n"
 	"  --cpu v1|v2|v3        CPU model (default: the highest that this host can run)\n"
 	"  -n, --name NAME       a name for the machine\n"
+	"  --rng                 add a source of random numbers (virtio)\n"
 	"  --hpet                add a high precision event timer\n"
 	"  --no-reboot           end with status 120 when the guest reboots\n"
 	"  --debug-exit[=PORT]   a port that ends the machine: writing v gives exit status (v << 1) | 1 (default 0xf4)\n"

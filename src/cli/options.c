@@ -12,7 +12,7 @@
 /* Linux on this machine: its console, no probing of timers that are known to work, no distrust of a TSC that is kept in step. */
 #define KERNEL_DEFAULTS "console=ttyS0 no_timer_check tsc=reliable"
 
-enum { OPT_KERNEL = 256, OPT_DISK, OPT_INITRD, OPT_APPEND, OPT_FIRMWARE, OPT_VARS, OPT_ACCEL, OPT_CPU, OPT_HPET, OPT_NO_REBOOT, OPT_DEBUG_EXIT,
+enum { OPT_KERNEL = 256, OPT_DISK, OPT_INITRD, OPT_APPEND, OPT_FIRMWARE, OPT_VARS, OPT_ACCEL, OPT_CPU, OPT_HPET, OPT_RNG, OPT_NO_REBOOT, OPT_DEBUG_EXIT,
        OPT_STATS, OPT_STATUS_FILE, OPT_DEBUGCON, OPT_CODE_CACHE, OPT_SOFT_OPTS, OPT_HELP };
 
 static const struct option options[] = {
@@ -28,6 +28,7 @@ static const struct option options[] = {
 	{ "accel", required_argument, NULL, OPT_ACCEL },
 	{ "cpu", required_argument, NULL, OPT_CPU },
 	{ "hpet", no_argument, NULL, OPT_HPET },
+	{ "rng", no_argument, NULL, OPT_RNG },
 	{ "no-reboot", no_argument, NULL, OPT_NO_REBOOT },
 	{ "debug-exit", optional_argument, NULL, OPT_DEBUG_EXIT },
 	{ "debugcon", required_argument, NULL, OPT_DEBUGCON },
@@ -159,6 +160,7 @@ static enum lodge_err parse_one(struct run_options *o, int opt, const char *arg,
 	case OPT_FIRMWARE: c->firmware = arg; return LODGE_OK;
 	case OPT_VARS: c->firmware_vars = arg; return LODGE_OK;
 	case OPT_HPET: c->hpet = true; return LODGE_OK;
+	case OPT_RNG: c->rng = true; return LODGE_OK;
 	case OPT_NO_REBOOT: c->no_reboot = true; return LODGE_OK;
 	case OPT_STATS: c->stats = true; return LODGE_OK;
 	case OPT_STATUS_FILE: o->status_file = arg; return LODGE_OK;

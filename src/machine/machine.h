@@ -58,8 +58,9 @@ struct machine_config {
 	struct chardev debugcon;
 	struct machine_disk disks[MACHINE_DISKS_MAX];
 	unsigned ndisks;
+	bool rng; /* an entropy device */
 	const struct timer_service *timers;
-	struct post_service posts; /* the I/O thread; needed with disks */
+	struct post_service posts; /* the I/O thread; needed with disks and rng */
 	struct machine_events events;
 	struct log *log;
 	/* Deliver CPU_REQ_* bits to a vcpu (cpu_backend_ops.request). Any thread. */

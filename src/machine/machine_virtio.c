@@ -2,10 +2,12 @@
 /* Virtio devices: one PCI function each, in slots from 1 up. */
 #include "devices/virtio/virtio_blk.h"
 #include "devices/virtio/virtio_pci.h"
+#include "devices/virtio/virtio_rng.h"
 #include "machine/machine_internal.h"
 
 #define FIRST_SLOT 1u
 #define CLASS_STORAGE_SCSI 0x0100 /* what firmware takes for a disk controller */
+#define CLASS_OTHER 0xff00
 #define DISK_QUEUES_MAX 4u        /* more than the I/O thread can serve at once is of no use */
 
 struct machine_virtio {
@@ -14,6 +16,9 @@ struct machine_virtio {
 		struct virtio_blk blk;
 		struct virtio_pci pci;
 	} disks[MACHINE_DISKS_MAX];
+	bool has_rng;
+	struct virtio_rng rng;
+	struct virtio_pci rng_pci;
 };
 
 static enum lodge_err create_disk(struct machine *m, unsigned i)
@@ -36,6 +41,21 @@ static enum lodge_err create_disk(struct machine *m, unsigned i)
 	return rc;
 }
 
+static enum lodge_err create_rng(struct machine *m)
+{
+	struct machine_virtio *v = m->virtio;
+	enum lodge_err rc = virtio_rng_init(&v->rng, m->config.mem, &m->config.posts, m->config.log);
+
+	if (rc == LODGE_OK)
+		rc = virtio_pci_init(&v->rng_pci, &(struct virtio_pci_config){ .dev = &v->rng.dev,
+									       .bus = &m->pci,
+									       .slot = FIRST_SLOT + MACHINE_DISKS_MAX,
+									       .class_device = CLASS_OTHER,
+									       .msi = msi_sink(&m->msi) });
+	v->has_rng = rc == LODGE_OK;
+	return rc;
+}
+
 enum lodge_err machine_virtio_create(struct machine *m)
 {
 	enum lodge_err rc = LODGE_OK;
@@ -47,6 +67,8 @@ enum lodge_err machine_virtio_create(struct machine *m)
 		return LODGE_ERR_NOMEM;
 	for (unsigned i = 0; i < m->config.ndisks && rc == LODGE_OK; i++)
 		rc = create_disk(m, i);
+	if (rc == LODGE_OK && m->config.rng)
+		rc = create_rng(m);
 	return rc;
 }
 
@@ -54,6 +76,8 @@ void machine_virtio_reset(struct machine *m)
 {
 	for (unsigned i = 0; i < m->virtio->ndisks; i++)
 		virtio_pci_reset(&m->virtio->disks[i].pci);
+	if (m->virtio->has_rng)
+		virtio_pci_reset(&m->virtio->rng_pci);
 }
 
 void machine_virtio_stop(struct machine *m)
@@ -61,5 +85,9 @@ void machine_virtio_stop(struct machine *m)
 	for (unsigned i = 0; m->virtio && i < m->virtio->ndisks; i++) {
 		virtio_pci_fini(&m->virtio->disks[i].pci);
 		virtio_fini(&m->virtio->disks[i].blk.dev);
+	}
+	if (m->virtio && m->virtio->has_rng) {
+		virtio_pci_fini(&m->virtio->rng_pci);
+		virtio_fini(&m->virtio->rng.dev);
 	}
 }

@@ -268,6 +268,7 @@ static enum lodge_err build_machine(struct vm *vm, struct lodge_error *err)
 		.serial = { vm->host.console, vm->host.agent },
 		.debugcon = vm->host.debugcon,
 		.ndisks = c->ndisks,
+		.rng = c->rng,
 		.timers = event_loop_timers(vm->host.loop),
 		.posts = event_loop_posts(vm->host.loop),
 		.events = { .raise = on_machine_event, .ctx = vm },

@@ -41,6 +41,7 @@ struct vm_config {
 	enum cpu_level level;
 	enum cpu_vendor vendor;
 	bool hpet;
+	bool rng;
 	bool no_reboot;
 	bool stats;
 	bool debug_exit;

@@ -6,6 +6,7 @@
 #include "block/block.h"
 #include "devices/virtio/virtio_blk.h"
 #include "devices/virtio/virtio_pci.h"
+#include "devices/virtio/virtio_rng.h"
 
 #define RAM_BYTES 0x40000u
 #define BAR UINT64_C(0xc0000000)
@@ -34,6 +35,7 @@ static struct board {
 	struct bus ports, mmio;
 	struct pci_bus pci;
 	struct virtio_blk blk;
+	struct virtio_rng rng;
 	struct virtio_pci vpci;
 	struct log log;
 	unsigned log_lines;
@@ -147,7 +149,8 @@ static uint32_t config_read(unsigned reg, unsigned size)
 	return (uint32_t)bus_read(&b.ports, 0xcfc + (reg & 3), size);
 }
 
-static void build(bool read_only, unsigned queues)
+/* The board without a device; finish() puts @dev on it. */
+static void prepare(void)
 {
 	memset(&b, 0, sizeof(b));
 	fake_init(&b.fake);
@@ -161,15 +164,25 @@ static void build(bool read_only, unsigned queues)
 		pci.pirq[i] = fake_line(&b.fake, i);
 	pci_bus_init(&b.pci, &pci);
 	assert_int_equal(bus_add(&b.ports, &b.pci.ports), LODGE_OK);
-	b.block = (struct block_device){ .geometry = { .bytes = DISK_BYTES, .read_only = read_only }, .submit = submit, .drain = drain };
-	assert_int_equal(virtio_blk_init(&b.blk, &(struct virtio_blk_config){ .block = &b.block, .serial = "a serial number of 20+", .queues = queues,
-				.mem = &b.mem, .posts = { post, cancel, NULL }, .log = &b.log }), LODGE_OK);
-	assert_int_equal(virtio_pci_init(&b.vpci, &(struct virtio_pci_config){ .dev = &b.blk.dev, .bus = &b.pci, .slot = 1, .class_device = 0x100,
+}
+
+static void finish(struct virtio_device *dev)
+{
+	assert_int_equal(virtio_pci_init(&b.vpci, &(struct virtio_pci_config){ .dev = dev, .bus = &b.pci, .slot = 1, .class_device = 0x100,
 				.msi = { msi_sent, NULL } }), LODGE_OK);
 	config_write(PCI_BAR0, 4, (uint32_t)BAR);
 	config_write(PCI_BAR0 + 4, 4, 0);
 	config_write(PCI_COMMAND, 2, PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER);
 	io_thread();
+}
+
+static void build(bool read_only, unsigned queues)
+{
+	prepare();
+	b.block = (struct block_device){ .geometry = { .bytes = DISK_BYTES, .read_only = read_only }, .submit = submit, .drain = drain };
+	assert_int_equal(virtio_blk_init(&b.blk, &(struct virtio_blk_config){ .block = &b.block, .serial = "a serial number of 20+", .queues = queues,
+				.mem = &b.mem, .posts = { post, cancel, NULL }, .log = &b.log }), LODGE_OK);
+	finish(&b.blk.dev);
 }
 
 static void fini(void)
@@ -680,6 +693,52 @@ static void interrupts(void **state)
 	fini();
 }
 
+static void build_rng(void)
+{
+	prepare();
+	assert_int_equal(virtio_rng_init(&b.rng, &b.mem, &(struct post_service){ post, cancel, NULL }, &b.log), LODGE_OK);
+	finish(&b.rng.dev);
+}
+
+static void entropy(void **state)
+{
+	unsigned zeros = 0;
+
+	build_rng();
+	assert_int_equal(config_read(0, 4), 0x10441af4);
+	start(0);
+	memset(b.ram + DATA, 0, 4096);
+	desc(0, DATA, 64, WRITE | NEXT);
+	desc(1, DATA + 1024, 64, WRITE);
+	ring(0);
+	assert_int_equal(used(), 1);
+	assert_int_equal(used_len(), 128);
+	for (unsigned i = 0; i < 64; i++)
+		zeros += !b.ram[DATA + i] + !b.ram[DATA + 1024 + i];
+	assert_in_range(zeros, 0, 20);
+	for (unsigned i = 64; i < 1024; i++)
+		assert_int_equal(b.ram[DATA + i], 0);
+	desc(0, DATA, 4096, WRITE); /* no more than it says it wrote */
+	memset(b.ram + DATA, 0, 4096);
+	ring(0);
+	assert_in_range(used_len(), 1, 4096);
+	for (unsigned i = used_len(); i < 4096; i++)
+		assert_int_equal(b.ram[DATA + i], 0);
+	/* Data where only room is due. */
+	desc(0, DATA, 64, 0);
+	ring(0);
+	assert_int_equal(used(), 2);
+	assert_int_equal(status(), 0x4f);
+	start(0);
+	desc(0, DATA, 64, NEXT);
+	desc(1, DATA, 64, WRITE);
+	ring(0);
+	assert_int_equal(used(), 0);
+	assert_int_equal(status(), 0x4f);
+	virtio_pci_fini(&b.vpci);
+	virtio_fini(&b.rng.dev);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -697,6 +756,7 @@ int main(void)
 		cmocka_unit_test(reset_waits_for_the_disk),
 		cmocka_unit_test(too_early),
 		cmocka_unit_test(interrupts),
+		cmocka_unit_test(entropy),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
