@@ -7,6 +7,8 @@
 
 #define APIC_BASE_ENABLED UINT64_C(0xfee00800)
 #define APIC_BASE_BSP 0x100u
+#define XSAVE_XMM_OFFSET 160
+#define XSAVE_XMM_BYTES 256
 #define XSAVE_BV_OFFSET 512
 #define MSR_INDICES_MAX 512
 #define KVM_SHADOW_MOV_SS 1
@@ -189,6 +191,11 @@ static enum lodge_err xsave_put(struct cpu_vcpu *v, struct lodge_error *err)
 	struct kvm_xcrs xcrs = { .nr_xcrs = 1, .xcrs[0] = { .value = s->xcr0 } };
 
 	memcpy(x.region, s->xsave, X86_XSAVE_BYTES);
+	/* KVM takes MXCSR with the XMM registers only, also when they are all in their initial state: zero. */
+	if (!(get_le64(s->xsave + XSAVE_BV_OFFSET) & X86_XCR0_SSE)) {
+		memset((uint8_t *)x.region + XSAVE_XMM_OFFSET, 0, XSAVE_XMM_BYTES);
+		put_le64((uint8_t *)x.region + XSAVE_BV_OFFSET, get_le64(s->xsave + XSAVE_BV_OFFSET) | X86_XCR0_SSE);
+	}
 	if (ioctl(v->fd, KVM_SET_XCRS, &xcrs))
 		return fail(err, "XCR0");
 	if (ioctl(v->fd, KVM_SET_XSAVE, &x))
