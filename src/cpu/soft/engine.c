@@ -260,69 +260,78 @@ static uint64_t block_code(const struct soft_vcpu *v, const struct soft_block *b
 	return (uint64_t)(uintptr_t)(v->area.rx + b->entry[SOFT_ENTRY_PLAIN]);
 }
 
-/*
- * Run from s.rip until something needs attention. After a direct exit or a
- * table miss the way found is remembered, if nothing died meanwhile.
- */
+/* How s.rip was reached: what to link, or to put into the indirect-branch table, if nothing has died since. */
+struct way {
+	struct soft_link *link;
+	bool indirect;
+	uint64_t invalidations;
+};
+
+static void remember(struct soft_vcpu *v, const struct way *way, struct soft_block *b)
+{
+	if (v->invalidations != way->invalidations)
+		return;
+	if (way->link)
+		soft_link_to(v, way->link, b);
+	else if (way->indirect)
+		soft_ibtc_fill(v, b);
+}
+
+/* The code to run at s.rip; 0 after doing something else, a step of the interpreter for one. */
+static uint64_t find_code(struct soft_vcpu *v, const struct way *way)
+{
+	uint64_t code = way->link ? 0 : quick_code(v);
+	struct soft_block *b;
+
+	if (code)
+		return code;
+	b = current_block(v);
+	if (!b) {
+		soft_step(v);
+		return 0;
+	}
+	remember(v, way, b);
+	if (v->vm->options.chaos)
+		stir(v);
+	return b->dead || !v->nblocks ? 0 : block_code(v, b);
+}
+
+/* Generated code came back with @exit: finish what it left undone and say how it got to where it is. */
+static struct way after(struct soft_vcpu *v, uint64_t exit)
+{
+	struct way way = { .indirect = exit != SOFT_EXIT_STEP && exit < SOFT_EXIT_SMALL_MAX };
+
+	if (exit >= SOFT_EXIT_SMALL_MAX) {
+		struct soft_link *link = (struct soft_link *)(uintptr_t)exit;
+
+		v->cpu.s.rip = v->single_rip = link->target;
+		v->single = link->single;
+		way.link = link->from->dead ? NULL : link;
+	} else if (exit == SOFT_EXIT_STEP || exit == SOFT_EXIT_STEP_INDIRECT) {
+		v->jit_insns--;
+		soft_step(v);
+	} else if (exit == SOFT_EXIT_INDIRECT) {
+		finish_ret(v);
+	}
+	way.invalidations = v->invalidations;
+	return way;
+}
+
+/* Run from s.rip until something needs attention. */
 static void run_blocks(struct soft_vcpu *v)
 {
-	struct soft_link *link = NULL;
-	bool indirect = false;
-	uint64_t invalidations = v->invalidations, exit;
+	struct way way = { .invalidations = v->invalidations };
 
 	while (v->cpu.s.activity == X86_RUNNING && !due(v)) {
-		uint64_t code = link ? 0 : quick_code(v);
+		uint64_t code = find_code(v, &way), exit;
 
-		if (!code) {
-			struct soft_block *b = current_block(v);
-
-			if (!b) {
-				soft_step(v);
-				link = NULL;
-				indirect = false;
-				continue;
-			}
-			if (v->invalidations == invalidations) {
-				if (link)
-					soft_link_to(v, link, b);
-				else if (indirect)
-					soft_ibtc_fill(v, b);
-			}
-			if (v->vm->options.chaos)
-				stir(v);
-			if (b->dead || !v->nblocks) {
-				link = NULL;
-				continue;
-			}
-			code = block_code(v, b);
-		}
-		invalidations = v->invalidations;
+		way = (struct way){ .invalidations = v->invalidations };
+		if (!code)
+			continue;
 		exit = enter(v, code);
-		link = NULL;
-		indirect = exit == SOFT_EXIT_AGAIN;
-		if (indirect)
-			invalidations = v->invalidations;
-		if (exit >= SOFT_EXIT_SMALL_MAX) {
-			link = (struct soft_link *)(uintptr_t)exit;
-			v->cpu.s.rip = link->target;
-			v->single = link->single;
-			v->single_rip = link->target;
-			invalidations = v->invalidations;
-			if (link->from->dead)
-				link = NULL;
-		} else if (exit == SOFT_EXIT_STEP || exit == SOFT_EXIT_STEP_INDIRECT) {
-			if (v->vm->config.stats)
-				v->jit_insns--;
-			soft_step(v);
-			indirect = exit == SOFT_EXIT_STEP_INDIRECT;
-			invalidations = v->invalidations;
-		} else if (exit == SOFT_EXIT_INDIRECT) {
-			finish_ret(v);
-			indirect = true;
-			invalidations = v->invalidations;
-		} else if (exit == SOFT_EXIT_REQUEST) {
+		if (exit == SOFT_EXIT_REQUEST)
 			return;
-		}
+		way = after(v, exit);
 	}
 }
 
