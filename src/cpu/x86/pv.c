@@ -238,6 +238,11 @@ bool x86_pv_msr_write(struct x86_cpu *cpu, uint32_t msr, uint64_t value, bool *k
 		if ((value & 2) || !pv_feature(cpu, KVM_PV_PV_EOI))
 			return cpu_gp(cpu, 0);
 		m->kvm_pv_eoi = value;
+		/* It is the LAPIC that offers and collects them. */
+		if (cpu->env && cpu->env->apic_msr_write) {
+			cpu_leave(cpu);
+			(void)cpu->env->apic_msr_write(cpu->env_ctx, MSR_KVM_PV_EOI_EN, value);
+		}
 		return true;
 	case MSR_KVM_POLL_CONTROL:
 		if (value & ~PV_ENABLE)
