@@ -6,6 +6,7 @@ CODE(user, "push %rdi; ret\n");
 CODE(user_call, "call 1f; ud2; 1: mov %rdi, (%rsp); ret\n");
 void kernel_function(void);
 __asm__(".pushsection .text\nkernel_function: lea 1f(%rip), %rax; mov %rax, return_address; call 2f; 1: incl reached; ret; 2: ret\n.popsection");
+extern word user_saved_sp;
 volatile word return_address;
 volatile u32 reached;
 
@@ -20,5 +21,10 @@ void guest_main(void)
 		CHECK_EQ(USER(user_call, return_address), PF);
 		CHECK_EQ(trap.f.ip, return_address);
 		CHECK_EQ(reached, i + 1);
+		/* The innermost of those that are still to be returned to: user_enter()'s, above the six registers that it saves. */
+		word innermost = ((word *)user_saved_sp)[6];
+		CHECK_EQ(USER(user, innermost), PF);
+		CHECK_EQ(trap.f.ip, innermost);
+		CHECK_EQ(trap.f.cs, SEL_USER_CODE64);
 	}
 }

@@ -178,7 +178,7 @@ trap_common:
 #endif
 
 /* Go to ring 3 (or wherever the frame says); user_resume() returns from here. */
-	.globl user_enter, user_resume
+	.globl user_enter, user_resume, user_saved_sp
 #ifdef __x86_64__
 /* user_enter(rip, rsp, arg, rflags, cs, ss) */
 user_enter:
