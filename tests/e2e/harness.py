@@ -77,16 +77,16 @@ def finish():
     sys.exit(1 if counts["FAIL"] else 0)
 
 
-def with_programs(name, *programs):
-    """An initramfs with programs of this host and their libraries besides Lodge's own; ends the test if one is missing."""
+def with_programs(name, *programs, files=()):
+    """An initramfs with programs of this host, other files and the libraries of both besides Lodge's own; ends the test if one is missing."""
     root = tempfile.mkdtemp(dir=work)
-    for program in programs:
-        path = shutil.which(program) or skip_all(f"{program} is missing; scripts/setup installs it")
-        text = subprocess.run(["ldd", path], capture_output=True, text=True).stdout
-        for file in [path] + re.findall(r"(/\S+)", text):
-            to = root + file
-            os.makedirs(os.path.dirname(to), exist_ok=True)
-            shutil.copy(file, to)
+    paths = [shutil.which(program) or skip_all(f"{program} is missing; scripts/setup installs it") for program in programs] + list(files)
+    binaries = [path for path in paths if path.endswith(".so") or path not in files]
+    libraries = set(re.findall(r"(/\S+)", subprocess.run(["ldd", *binaries], capture_output=True, text=True).stdout))
+    for file in paths + [library.rstrip(":") for library in libraries]:
+        to = root + file
+        os.makedirs(os.path.dirname(to), exist_ok=True)
+        shutil.copy(file, to)
     names = subprocess.run(["find", ".", "-print0"], cwd=root, capture_output=True, check=True).stdout
     packed = subprocess.run(["cpio", "-0", "-o", "-H", "newc", "--quiet"], cwd=root, input=names, capture_output=True, check=True).stdout
     with open(guest("initramfs.cpio"), "rb") as f:

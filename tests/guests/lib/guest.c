@@ -188,12 +188,16 @@ static void tss_init(void)
 u32 user_run(const u8 *code, const u8 *end, word arg, word flags)
 {
 	static u8 *page, *stack;
+	static const u8 *copied;
 
 	if (!page) {
 		page = page_alloc();
 		stack = page_alloc();
 	}
-	memory_copy(page, code, (word)(end - code));
+	/* Writing code time and again may change how it is run. */
+	if (code != copied)
+		memory_copy(page, code, (word)(end - code));
+	copied = code;
 	trap.vector = NO_TRAP;
 #ifdef __x86_64__
 	if (!*window_pte(WINDOW_USER_CODE)) {
