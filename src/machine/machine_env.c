@@ -69,6 +69,7 @@ static bool env_apic_msr_write(void *ctx, uint32_t msr, uint64_t value)
 	if (msr == MSR_KVM_PV_EOI_EN) {
 		if (value & PV_EOI_RESERVED)
 			return false;
+		lapic_pv_eoi_settle(&v->lapic);
 		v->pv_eoi_msr = value;
 		return true;
 	}

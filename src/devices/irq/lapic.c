@@ -221,6 +221,12 @@ static void lapic_pv_eoi_check(struct lapic *l, bool withdraw)
 			   1); /* it was readable a moment ago; a lost page is the guest's own doing */
 }
 
+void lapic_pv_eoi_settle(struct lapic *l)
+{
+	lapic_pv_eoi_check(l, true);
+	lapic_notify_self(l);
+}
+
 void lapic_eoi(struct lapic *l)
 {
 	lapic_pv_eoi_check(l, true);

@@ -122,6 +122,12 @@ bool lapic_pending(struct lapic *l);
 /* Take the highest deliverable interrupt; -1: gone. */
 int lapic_ack(struct lapic *l);
 void lapic_eoi(struct lapic *l);
+
+/*
+ * The register behind config.pv_eoi_msr is about to change: an offer that the guest has used ends its interrupt now, as
+ * nobody could tell later; one that it has not is withdrawn. The vcpu's own thread.
+ */
+void lapic_pv_eoi_settle(struct lapic *l);
 uint64_t lapic_cr8_read(const struct lapic *l);
 void lapic_cr8_write(struct lapic *l, uint64_t value);
 

@@ -478,6 +478,18 @@ static void test_pv_eoi(void **state)
 	assert_int_equal(b->ram[0x100], 0);
 	wr(l, EOI, 0);
 	assert_int_equal(b->eois, 1);
+	/* The register changes: a used offer ends its interrupt (a reboot of Linux switches it off in a handler), another is withdrawn. */
+	send_to(b, 0, false, false, APIC_FIXED, 0x50);
+	assert_int_equal(lapic_ack(l), 0x50);
+	b->ram[0x100] = 0;
+	lapic_pv_eoi_settle(l);
+	assert_int_equal(rd(l, ISR + 0x20), 0);
+	send_to(b, 0, false, false, APIC_FIXED, 0x50);
+	assert_int_equal(lapic_ack(l), 0x50);
+	lapic_pv_eoi_settle(l);
+	assert_int_equal(b->ram[0x100], 0);
+	assert_int_not_equal(rd(l, ISR + 0x20), 0);
+	wr(l, EOI, 0);
 	/* An address that is not memory: no offer. */
 	b->pv_eoi_msr = 0x7ffffff1;
 	send_to(b, 0, false, false, APIC_FIXED, 0x50);
