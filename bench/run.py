@@ -11,12 +11,15 @@ import json
 import os
 import platform
 import re
+import shlex
 import shutil
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
+
+import programs
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 LINE = re.compile(r"^([a-z0-9-]+) ([0-9.]+) ([0-9a-f]{16})\s*$")
@@ -51,12 +54,19 @@ echo %s
 """
 
 
-def make_initramfs(args, rows, path):
+def time_command(loads, row, command):
+    return [loads, "--time", row, row + ".in", "/dev/shm/bench.out" if loads != "/bin/loads" else "/tmp/bench.out"] + command
+
+
+def make_initramfs(args, rows, commands, files, inputs, path):
     with tempfile.TemporaryDirectory() as top:
-        os.mkdir(os.path.join(top, "bin"))
+        programs.copy_files(files, top)
+        shutil.copytree(inputs, os.path.join(top, "bench"))
+        os.makedirs(os.path.join(top, "bin"), exist_ok=True)
         shutil.copy(args.busybox, os.path.join(top, "bin/busybox"))
         shutil.copy(args.loads, os.path.join(top, "bin/loads"))
-        run = "" if args.boot_only else "\n".join("/bin/loads %s" % r for r in rows)
+        lines = [shlex.join(time_command("/bin/loads", r, commands[r]) if r in commands else ["/bin/loads", r]) for r in rows]
+        run = "cd /bench\n" + "\n".join(lines) if rows else ""
         init = os.path.join(top, "init")
         with open(init, "w") as f:
             f.write(INIT % (MARK_READY, run, MARK_DONE))
@@ -97,10 +107,11 @@ def run_vm(command, timeout):
     return rows, ready
 
 
-def run_native(args, rows):
+def run_native(args, rows, commands, inputs):
     out = {}
     for r in rows:
-        text = subprocess.run(["taskset", "-c", "0", args.loads, r], capture_output=True, text=True, check=True).stdout
+        command = time_command(args.loads, r, commands[r]) if r in commands else [args.loads, r]
+        text = subprocess.run(["taskset", "-c", "0"] + command, cwd=inputs, capture_output=True, text=True, check=True).stdout
         m = LINE.match(text.strip())
         out[m.group(1)] = (float(m.group(2)), m.group(3))
     return out
@@ -150,32 +161,37 @@ def table(results, rows):
 
 def main():
     args = parse()
+    args.loads = os.path.abspath(args.loads)
     for path, what in ((args.lodge, "make"), (args.loads, "make bench"), (args.kernel, "make run")):
         if not os.path.exists(path):
             sys.exit("bench: %s is missing: `%s` makes it" % (path, what))
-    rows = subprocess.run([args.loads, "--list"], capture_output=True, text=True, check=True).stdout.split()
+    rows = subprocess.run([args.loads, "--list"], capture_output=True, text=True, check=True).stdout.split() + list(programs.PROGRAMS)
     unknown = [r for r in args.only if r not in rows + ["boot"]]
     if unknown:
         sys.exit("bench: no row named %s; there are: boot %s" % (", ".join(unknown), " ".join(rows)))
     if args.only:
         rows = [r for r in rows if r in args.only]
+    if args.boot_only:
+        rows = []
     with tempfile.TemporaryDirectory() as tmp:
-        initrd = os.path.join(tmp, "initrd")
-        make_initramfs(args, rows, initrd)
+        initrd, inputs = os.path.join(tmp, "initrd"), os.path.join(tmp, "inputs")
+        os.mkdir(inputs)
+        commands, files = programs.prepare([r for r in rows if r in programs.PROGRAMS], inputs)
+        rows = [r for r in rows if r in commands or r not in programs.PROGRAMS]
+        make_initramfs(args, rows, commands, files, inputs, initrd)
         vms = list(contestants(args, initrd))
         results = {}
         bad = []
         for i in range(args.rounds):
             print("round %d of %d" % (i + 1, args.rounds), file=sys.stderr)
-            if not args.boot_only:
-                for r, v in run_native(args, rows).items():
-                    results.setdefault("native", {}).setdefault(r, []).append(v)
+            for r, v in run_native(args, rows, commands, inputs).items():
+                results.setdefault("native", {}).setdefault(r, []).append(v)
             for name, command in vms:
                 got, boot = run_vm(command, args.timeout)
                 results.setdefault(name, {}).setdefault("boot", []).append((boot, ""))
                 for r, v in got.items():
                     results[name].setdefault(r, []).append(v)
-        shown = ["boot"] + ([] if args.boot_only else rows)
+        shown = ["boot"] + rows
         for r in rows:
             sums = {v[1] for c in results.values() for v in c.get(r, [])}
             if len(sums) > 1:

@@ -3,6 +3,7 @@
  * The loads of `make bench`: small programs in one static binary, run in the
  * guest and on the host alike. `loads [NAME...]` prints a line for each:
  *     NAME <ns per operation> <checksum>
+ * and `loads --time` one for a program that is not ours.
  * The checksum depends on every operation, so that work that was not done shows.
  * Each load sizes itself to run for about a quarter of a second, and repeats
  * its operations a fixed number of times for the checksum.
@@ -452,6 +453,32 @@ static const struct load {
 	{ "self-patch", load_patch, 200000 },
 };
 
+/* `loads --time NAME IN OUT CMD...`: run a program from file to file, print its time in all and its output's checksum. */
+static int time_program(const char *name, const char *in, const char *out, char **command)
+{
+	uint64_t start = now_ns(), end, sum = 14695981039346656037u;
+	pid_t child = fork();
+	int status = 0, c;
+	FILE *f;
+
+	if (!child) {
+		if (!freopen(in, "r", stdin) || !freopen(out, "w", stdout))
+			_exit(126);
+		execv(command[0], command);
+		_exit(127);
+	}
+	if (child < 0 || waitpid(child, &status, 0) != child || status) {
+		printf("%s failed: wait status %#x\n", name, status);
+		return 1;
+	}
+	end = now_ns();
+	f = fopen(out, "r");
+	while (f && (c = getc(f)) != EOF)
+		sum = (sum ^ (uint64_t)c) * 1099511628211u;
+	printf("%s %llu.0 %016llx\n", name, (unsigned long long)(end - start), (unsigned long long)sum);
+	return !f;
+}
+
 static void run(const struct load *l)
 {
 	uint64_t start, end, sum;
@@ -468,6 +495,8 @@ int main(int argc, char **argv)
 {
 	if (argc == 2 && !strcmp(argv[1], "--exit"))
 		return 5;
+	if (argc > 5 && !strcmp(argv[1], "--time"))
+		return time_program(argv[2], argv[3], argv[4], argv + 5);
 	if (argc == 2 && !strcmp(argv[1], "--list")) {
 		for (size_t i = 0; i < sizeof(loads) / sizeof(loads[0]); i++)
 			puts(loads[i].name);
