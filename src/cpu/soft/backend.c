@@ -51,18 +51,20 @@ static enum lodge_err options_parse(struct soft_options *o, const char *text, st
 	return LODGE_OK;
 }
 
-/* BMI2's PEXT is fast on Intel since Haswell and on AMD since Zen 3 (family 19h); microcoded before. */
-static bool host_has_fast_pext(void)
+/* Has the host BMI2? Its PEXT is fast on Intel since Haswell and on AMD since Zen 3 (family 19h); microcoded before. */
+static bool host_has_bmi2(bool *fast_pext)
 {
 	uint32_t a, b, c, d, vendor, family;
 
 	__asm__("cpuid" : "=a"(a), "=b"(vendor), "=c"(c), "=d"(d) : "a"(0), "c"(0));
+	*fast_pext = false;
 	if (a < 7)
 		return false;
 	__asm__("cpuid" : "=a"(family), "=b"(b), "=c"(c), "=d"(d) : "a"(1), "c"(0));
 	family = (family >> 8 & 15) + ((family >> 8 & 15) == 15 ? family >> 20 & 0xff : 0);
 	__asm__("cpuid" : "=a"(a), "=b"(b), "=c"(c), "=d"(d) : "a"(7), "c"(0));
-	return (b >> 8 & 1) && (vendor != 0x68747541 /* Auth */ || family >= 0x19);
+	*fast_pext = (b >> 8 & 1) && (vendor != 0x68747541 /* Auth */ || family >= 0x19);
+	return b >> 8 & 1;
 }
 
 static enum lodge_err soft_vm_create(const struct cpu_vm_config *config, struct cpu_vm **out, struct lodge_error *err)
@@ -88,7 +90,8 @@ static enum lodge_err soft_vm_create(const struct cpu_vm_config *config, struct 
 		host_free(vm);
 		return e;
 	}
-	vm->soft.use_pext = host_has_fast_pext() && !vm->soft.options.nopext;
+	vm->soft.use_bmi2 = host_has_bmi2(&vm->soft.use_pext) && !vm->soft.options.nopext;
+	vm->soft.use_pext &= vm->soft.use_bmi2;
 	vm->soft.nvcpus = config->vcpus;
 	config->mem->written_ctx = &vm->soft;
 	config->mem->written = soft_memory_written;
@@ -136,7 +139,6 @@ static void soft_vcpu_init(struct soft_vcpu *v, struct soft_vm *vm, unsigned ind
 	cpu->on_ram_write = soft_on_ram_write;
 	v->vm = vm;
 	v->self = (uint64_t)(uintptr_t)v;
-	v->index_mask = (uint64_t)(TLB_ENTRIES - 1) << 12;
 	v->no_if_mask = ~(uint64_t)X86_FLAG_IF;
 	v->chaos_state = index + 1;
 	for (unsigned i = 0; i < TLB_NMODES; i++)

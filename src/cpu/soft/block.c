@@ -20,9 +20,9 @@ enum lodge_err soft_blocks_init(struct soft_vcpu *v, struct lodge_error *err)
 	v->sites = host_alloc_sparse(sizeof(*v->sites) * v->sites_max);
 	v->hash = host_alloc_sparse(sizeof(void *) * HASH_SIZE);
 	v->page_hash = host_alloc_sparse(sizeof(void *) * PAGE_HASH_SIZE);
-	v->cell_links = host_alloc_sparse(sizeof(void *) * SOFT_BLOCKS_MAX * 2);
+	v->cell_links = host_alloc_sparse(sizeof(void *) * SOFT_CELLS_MAX);
 	for (unsigned i = 0; i < 2; i++) {
-		v->live_cells[i] = host_alloc_sparse(sizeof(uint32_t) * SOFT_BLOCKS_MAX * 2);
+		v->live_cells[i] = host_alloc_sparse(sizeof(uint32_t) * SOFT_CELLS_MAX);
 		v->live_ibtc[i] = host_alloc_sparse(sizeof(uint32_t) * SOFT_IBTC_ENTRIES * TLB_NMODES);
 	}
 	if (!v->blocks || !v->maps || !v->links || !v->sites || !v->hash || !v->page_hash || !v->cell_links || !v->live_cells[0] ||
@@ -41,9 +41,9 @@ void soft_blocks_fini(struct soft_vcpu *v)
 	host_free_sparse(v->sites, sizeof(*v->sites) * v->sites_max);
 	host_free_sparse(v->hash, sizeof(void *) * HASH_SIZE);
 	host_free_sparse(v->page_hash, sizeof(void *) * PAGE_HASH_SIZE);
-	host_free_sparse(v->cell_links, sizeof(void *) * SOFT_BLOCKS_MAX * 2);
+	host_free_sparse(v->cell_links, sizeof(void *) * SOFT_CELLS_MAX);
 	for (unsigned i = 0; i < 2; i++) {
-		host_free_sparse(v->live_cells[i], sizeof(uint32_t) * SOFT_BLOCKS_MAX * 2);
+		host_free_sparse(v->live_cells[i], sizeof(uint32_t) * SOFT_CELLS_MAX);
 		host_free_sparse(v->live_ibtc[i], sizeof(uint32_t) * SOFT_IBTC_ENTRIES * TLB_NMODES);
 	}
 }
@@ -138,9 +138,10 @@ void soft_block_kill(struct soft_vcpu *v, struct soft_block *b)
 	while (b->links_in)
 		soft_unlink(v, b->links_in);
 	for (unsigned i = 0; i < b->nlinks; i++)
-		if (b->link[i].used)
-			soft_unlink(v, &b->link[i]);
+		soft_unlink(v, &b->link[i]);
 	soft_ibtc_forget(v, b);
+	if (b->pads)
+		v->shadow_reset |= 1u << (b->key >> SOFT_KEY_TLB_SHIFT & 3);
 }
 
 /* Offsets of @b's bytes inside @ram_page; false if it has none there. */

@@ -55,7 +55,7 @@ static uint64_t slow_access(struct soft_vcpu *v, uint64_t lin, const struct soft
 	if ((lin & 0xfff) + data->size <= 4096 && mmu_canonical(lin) && !v->vm->options.notlb) {
 		cpu->s.rip = data->rip;
 		if (mmu_fill(cpu, lin, kind == TLB_WRITE ? X86_WRITE : X86_READ, cpu->tlb_mode) &&
-		    cpu->tlb[cpu->tlb_mode][kind].tag[i] == (lin & ~UINT64_C(0xfff)) && v->invalidations == invalidations && !v->shadow_reset) {
+		    cpu->tlb[cpu->tlb_mode][kind].entry[i].tag == (lin & ~UINT64_C(0xfff)) && v->invalidations == invalidations && !v->shadow_reset) {
 			cpu_fpu_enter(cpu);
 			return 0;
 		}
@@ -103,7 +103,7 @@ static uint64_t slow_group(struct soft_vcpu *v, uint64_t lin, const struct soft_
 	if ((lin & 0xfff) + data->size <= 4096 && mmu_canonical(lin)) {
 		cpu->s.rip = data->rip;
 		if (mmu_fill(cpu, lin, kind == TLB_WRITE ? X86_WRITE : X86_READ, cpu->tlb_mode) &&
-		    cpu->tlb[cpu->tlb_mode][kind].tag[i] == (lin & ~UINT64_C(0xfff)) && v->invalidations == invalidations && !v->shadow_reset) {
+		    cpu->tlb[cpu->tlb_mode][kind].entry[i].tag == (lin & ~UINT64_C(0xfff)) && v->invalidations == invalidations && !v->shadow_reset) {
 			cpu_fpu_enter(cpu);
 			return 0;
 		}

@@ -20,7 +20,17 @@ static void store_state(struct soft_vcpu *v, const struct host_fault *f, const s
 	if (m->guest & SOFT_MAP_PARKED)
 		arith = (v->park_flags >> 8 & 0xd5u) | ((v->park_flags & 1u) ? X86_FLAG_OF : 0u);
 	s->rflags = (s->rflags & ~(uint64_t)X86_FLAGS_ARITH) | arith;
-	s->rip = b->rip + (m->guest & ~SOFT_MAP_PARKED);
+	s->rip = b->rip + (m->guest & SOFT_MAP_OFFSET);
+}
+
+/* How many instructions from number @i on were counted, though they did not run. */
+static uint32_t counted_after(const struct soft_vcpu *v, const struct soft_block *b, uint32_t i)
+{
+	uint32_t end = i + 1;
+
+	while (end < b->insns && !(v->maps[b->map + end].guest & SOFT_MAP_COUNTED))
+		end++;
+	return end - i;
 }
 
 bool soft_fault_hook(struct host_fault *f)
@@ -52,7 +62,7 @@ bool soft_fault_hook(struct host_fault *f)
 	if (b->insns == 1)
 		i = 0;
 	store_state(v, f, &v->maps[b->map + i], b);
-	v->jit_insns -= v->vm->config.stats ? b->insns - i : 0;
+	v->jit_insns -= v->vm->config.stats ? counted_after(v, b, i) : 0;
 	*f->rip = (uint64_t)(uintptr_t)v->area.rx + v->stubs.fault;
 	return true;
 }

@@ -13,28 +13,25 @@ static bool same_page(const struct tr *t, uint64_t target)
 	return t->b->gpa2 == UINT64_MAX && target >> 12 == t->b->rip >> 12 && (target & 0xfff) <= 4096 - X86_INSN_MAX;
 }
 
-/* Prepare direct exit @n; returns the address that its jump goes to while unlinked. */
-static uint64_t link_prepare(struct tr *t, unsigned n, uint64_t target)
+/* One more direct exit; *stub is the address that its jump goes to while unlinked. */
+static struct soft_link *link_prepare(struct tr *t, uint64_t target, uint64_t *stub)
 {
-	struct soft_link *link = &t->b->link[n];
+	struct soft_link *link = &t->b->link[t->b->nlinks++];
 	struct emit *c = &t->cold;
-	uint64_t stub = emit_rx(c, c->p);
 
-	*link = (struct soft_link){ .from = t->b, .target = target, .cell = SOFT_NO_CELL, .used = true,
-				    .polled = target <= t->rip, .parked = t->parked };
+	*stub = emit_rx(c, c->p);
+	*link = (struct soft_link){ .from = t->b, .target = target, .cell = SOFT_NO_CELL, .polled = target <= t->rip, .parked = t->parked };
 	link->stub = (uint32_t)(c->p - t->v->area.rw);
 	emit_imm(c, HR_S0, (uint64_t)(uintptr_t)link);
 	emit_jmp(c, exit_stub(t));
-	return stub;
+	return link;
 }
 
 uint64_t tr_group_exit(struct tr *t)
 {
-	unsigned n = t->b->nlinks++;
-	struct soft_link *link;
-	uint64_t stub = link_prepare(t, n, t->rip), here;
+	uint64_t stub, here;
+	struct soft_link *link = link_prepare(t, t->rip, &stub);
 
-	link = &t->b->link[n];
 	link->polled = false;
 	link->single = true;
 	here = emit_rx(&t->cold, t->cold.p);
@@ -52,10 +49,10 @@ static struct host_mem cell_of(struct tr *t, struct soft_link *link, uint64_t st
 	return gs_mem(offsetof(struct soft_vcpu, cells) + 8 * (size_t)link->cell);
 }
 
-void tr_exit(struct tr *t, unsigned n, uint64_t target)
+void tr_exit(struct tr *t, uint64_t target)
 {
-	uint64_t stub = link_prepare(t, n, target);
-	struct soft_link *link = &t->b->link[n];
+	uint64_t stub;
+	struct soft_link *link = link_prepare(t, target, &stub);
 
 	if (same_page(t, target))
 		link->jump = (uint32_t)(emit_jmp(&t->hot, stub) - t->v->area.rw);
@@ -63,39 +60,63 @@ void tr_exit(struct tr *t, unsigned n, uint64_t target)
 		emit_jmp_mem(&t->hot, cell_of(t, link, stub));
 }
 
-/* Where a conditional jump for exit @n goes; *patch is set when the jump itself gets patched later. */
-static uint64_t taken_exit(struct tr *t, unsigned n, uint64_t target, bool *patch)
-{
-	uint64_t stub = link_prepare(t, n, target), at;
-
-	*patch = same_page(t, target);
-	if (*patch)
-		return stub;
-	at = emit_rx(&t->cold, t->cold.p);
-	emit_jmp_mem(&t->cold, cell_of(t, &t->b->link[n], stub));
-	return at;
-}
-
 static uint64_t branch_target(const struct tr *t, uint64_t rip)
 {
 	return t->is64 ? rip : (uint32_t)rip;
 }
 
+static bool paired(const struct tr *t)
+{
+	return !t->v->vm->options.noibtc;
+}
+
+bool tr_goes_on(const struct tr *t, enum tr_class class, const struct insn *in)
+{
+	if (class != TR_CUSTOM)
+		return false;
+	switch (in->op) {
+	case X86_OP_JCC:
+		return in->opsize != 2 && (int64_t)in->imm > 0; /* loops end with the others */
+	case X86_OP_CALL:
+		return in->opsize != 2 && paired(t);
+	case X86_OP_CALL_IND:
+		return in->opsize == tr_stack_bytes(t) && paired(t);
+	default:
+		return false;
+	}
+}
+
+static bool is_last(const struct tr *t)
+{
+	return t->i + 1 == t->n;
+}
+
+/* Past a branch that the block goes on behind there is nothing to do; else go to what follows. */
+static void end_here(struct tr *t)
+{
+	if (is_last(t))
+		tr_exit(t, branch_target(t, t->next));
+}
+
 static bool gen_jcc(struct tr *t)
 {
 	const struct insn *in = t->in;
-	bool patch;
-	uint64_t to;
-	uint8_t *rel;
+	uint64_t target = branch_target(t, t->next + in->imm), to;
+	struct soft_link *link;
 
 	if (in->opsize == 2)
 		return false;
 	tr_need_flags(t);
-	to = taken_exit(t, 0, branch_target(t, t->next + in->imm), &patch);
-	rel = emit_jcc(&t->hot, in->cond, to);
-	if (patch)
-		t->b->link[0].jump = (uint32_t)(rel - t->v->area.rw);
-	tr_exit(t, 1, branch_target(t, t->next));
+	link = link_prepare(t, target, &to);
+	if (same_page(t, target)) {
+		link->jump = (uint32_t)(emit_jcc(&t->hot, in->cond, to) - t->v->area.rw);
+	} else {
+		struct host_mem cell = cell_of(t, link, to);
+
+		emit_jcc(&t->hot, in->cond, emit_rx(&t->cold, t->cold.p));
+		emit_jmp_mem(&t->cold, cell);
+	}
+	end_here(t);
 	return true;
 }
 
@@ -111,9 +132,9 @@ static bool gen_count_branch(struct tr *t)
 	if (loop)
 		emit_lea(&t->hot, HR_RCX, (struct host_mem){ .base = HR_RCX, .index = HR_NONE, .disp = -1 });
 	zero = emit_jrcxz8(&t->hot);
-	tr_exit(t, 0, branch_target(t, loop ? t->next + in->imm : t->next));
+	tr_exit(t, branch_target(t, loop ? t->next + in->imm : t->next));
 	emit_here8(&t->hot, zero);
-	tr_exit(t, 1, branch_target(t, loop ? t->next : t->next + in->imm));
+	tr_exit(t, branch_target(t, loop ? t->next : t->next + in->imm));
 	return true;
 }
 
@@ -170,21 +191,23 @@ static void landing_pad(struct tr *t, uint64_t rip)
 {
 	struct emit *e = &t->hot, *c = &t->cold;
 	struct host_mem poison = gs_mem(cpu_request_poison);
-	bool small = (int64_t)-rip == (int32_t)-rip;
+	bool small = (int64_t)-rip == (int32_t)-rip, flags_dead = is_last(t) ? t->next_flags_dead : !t->live[t->i + 1];
 	uint64_t miss = emit_rx(c, c->p);
 	uint8_t *hit;
 
 	emit_load(c, HR_S0, GS_FIELD(ret_target));
 	emit_jmp(c, tr_stub(t, t->v->stubs.ret_miss[tr_tlb_mode(t)]));
 	t->parked = false;
-	if (t->next_flags_dead && (int64_t)rip == (int32_t)rip) {
+	t->b->pads = true;
+	tr_groups_close(t);
+	if (flags_dead && (int64_t)rip == (int32_t)rip) {
 		emit_op_mem(e, EMIT_W, 0, 0x03, HR_S0, &poison);
 		emit_op_reg(e, EMIT_W, 0, 0x81, 7, HR_S0); /* cmp r10, imm32 */
 		emit32(e, (uint32_t)rip);
 		emit_jcc(e, 5, miss);
 		return;
 	}
-	if (t->next_flags_dead) {
+	if (flags_dead) {
 		emit_imm(e, HR_S1, rip);
 		emit_op_mem(e, EMIT_W, 0, 0x03, HR_S0, &poison);
 		emit_op_reg(e, EMIT_W, 0, 0x3b, HR_S0, HR_S1);
@@ -206,22 +229,17 @@ static void landing_pad(struct tr *t, uint64_t rip)
 	emit_mov(e, HR_RCX, HR_S1);
 }
 
-static bool paired(const struct tr *t)
-{
-	return !t->v->vm->options.noibtc;
-}
-
 static void gen_call(struct tr *t)
 {
 	uint64_t target = branch_target(t, t->next + t->in->imm), next = branch_target(t, t->next), stub;
-	struct soft_link *link = &t->b->link[0];
+	struct soft_link *link;
 
 	tr_push_constant(t, next);
 	if (!paired(t)) {
-		tr_exit(t, 0, target);
+		tr_exit(t, target);
 		return;
 	}
-	stub = link_prepare(t, 0, target);
+	link = link_prepare(t, target, &stub);
 	if (same_page(t, target)) {
 		link->jump = (uint32_t)(t->hot.p + 1 - t->v->area.rw);
 		emit_call(&t->hot, stub);
@@ -229,7 +247,7 @@ static void gen_call(struct tr *t)
 		emit_call_mem(&t->hot, cell_of(t, link, stub));
 	}
 	landing_pad(t, next);
-	tr_exit(t, 1, next);
+	end_here(t);
 }
 
 static bool gen_ret(struct tr *t)
@@ -297,7 +315,7 @@ static bool gen_call_ind(struct tr *t)
 	tr_push_constant(t, branch_target(t, t->next));
 	emit_call_mem(&t->hot, GS_FIELD(tmp[1]));
 	landing_pad(t, branch_target(t, t->next));
-	tr_exit(t, 1, branch_target(t, t->next));
+	end_here(t);
 	return true;
 }
 
@@ -314,7 +332,7 @@ bool tr_flow(struct tr *t)
 	case X86_OP_JMP:
 		if (in->opsize == 2)
 			return false;
-		tr_exit(t, 0, branch_target(t, t->next + in->imm));
+		tr_exit(t, branch_target(t, t->next + in->imm));
 		return true;
 	case X86_OP_CALL:
 		if (in->opsize == 2)

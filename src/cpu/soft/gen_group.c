@@ -64,7 +64,7 @@ static uint32_t gprs_written(const struct insn *in)
 		return native_written(in);
 	switch (in->op) {
 	case X86_OP_CMP: case X86_OP_TEST: case X86_OP_PUSH: case X86_OP_PUSHF: case X86_OP_CLI: case X86_OP_STI: case X86_OP_SWAPGS:
-	case X86_OP_BT: case X86_OP_NOP: case X86_OP_PREFETCH:
+	case X86_OP_BT: case X86_OP_NOP: case X86_OP_PREFETCH: case X86_OP_JCC:
 		return 0;
 	case X86_OP_MOV: case X86_OP_MOVZX: case X86_OP_MOVSX: case X86_OP_LEA: case X86_OP_POP:
 	case X86_OP_ADD: case X86_OP_OR: case X86_OP_ADC: case X86_OP_SBB: case X86_OP_AND: case X86_OP_SUB: case X86_OP_XOR:
@@ -117,7 +117,7 @@ static bool group_survives(struct tr_group *g, enum tr_class class, const struct
 	uint32_t written;
 	int64_t by;
 
-	if (class == TR_INTERP || class == TR_INTERP_STOP)
+	if (class == TR_INTERP || class == TR_INTERP_STOP || in->op == X86_OP_CALL || in->op == X86_OP_CALL_IND)
 		return false;
 	written = gprs_written(in);
 	if (moves_rsp(in))
@@ -349,7 +349,7 @@ bool tr_group_access(struct tr *t, const struct tr_ea *ea, enum tlb_kind kind, u
 static bool quiet(enum tr_class class, const struct insn *in)
 {
 	return class != TR_INTERP && class != TR_INTERP_STOP && in->op != X86_OP_DIV && in->op != X86_OP_IDIV &&
-	       !(x86_op_info(in->op)->attr & X86_OPA_NATIVE);
+	       !(x86_op_info(in->op)->attr & (X86_OPA_NATIVE | X86_OPA_BRANCH));
 }
 
 /*

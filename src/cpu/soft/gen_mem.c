@@ -7,15 +7,16 @@
  *
  * With flags dead or parked (S0 = R10, S1 = R11; base RBX, displacement 18h):
  *     lea  s0, [rbx+18h]
- *     pext s1, s0, gs:index_mask
- *     sub  s0, gs:tag[s1*8]        ; the offset, if the page is the entry's
+ *     rorx s1, s0, 8               ; mov and shr without BMI2
+ *     and  s1d, 0fff0h             ; the entry's offset
+ *     sub  s0, gs:tag[s1]          ; the offset in the page, if it is the entry's
  *     cmp  s0, 4096-8              ; a crossing misses, too
  *     ja   cold
- *     mov  s1, gs:page[s1*8]
+ *     mov  s1, gs:page[s1]
  *     ...  [s0+s1]
  *
- * Checks for a group (gen_group.c) keep the delta instead, which serves other
- * displacements.
+ * Checks for a group (gen_group.c) get the delta between linear and host address
+ * instead, which serves other displacements.
  */
 #include "cpu/soft/tr.h"
 
@@ -130,7 +131,7 @@ static uint64_t cold_miss(struct tr *t, const struct tr_ea *ea, const uint32_t s
 	emit64(c, t->rip);
 	emit8(c, bytes & 0xff);
 	emit8(c, bytes >> 8);
-	emit8(c, t->n - t->i);
+	emit8(c, t->counted - t->i);
 	emit32(c, (uint32_t)(t->b - t->v->blocks));
 	return here;
 }
@@ -139,16 +140,22 @@ static size_t tlb_offset(const struct tr *t, enum tlb_kind kind, size_t column)
 {
 	return offsetof(struct x86_cpu, tlb) + (tr_tlb_mode(t) * TLB_NKINDS + kind) * sizeof(struct x86_tlb_array) + column;
 }
-#define TLB_TAG offsetof(struct x86_tlb_array, tag)
-#define TLB_DELTA offsetof(struct x86_tlb_array, delta)
-#define TLB_PAGE offsetof(struct x86_tlb_array, page)
+#define TLB_TAG offsetof(struct x86_tlb_entry, tag)
+#define TLB_PAGE offsetof(struct x86_tlb_entry, page)
+#define TLB_ENTRY_SHIFT 4
+_Static_assert(sizeof(struct x86_tlb_entry) == 1u << TLB_ENTRY_SHIFT, "index_into() scales by it");
 
-/* The address is a constant: so are the TLB slot and the tag. S1 = delta. */
+static struct host_mem tlb_field(const struct tr *t, enum tlb_kind kind, size_t column)
+{
+	return (struct host_mem){ .base = HR_S1, .index = HR_NONE, .gs = true, .disp = (int32_t)tlb_offset(t, kind, column) };
+}
+
+/* The address is a constant: so are the TLB slot and the tag. S1 = the page. */
 static void lookup_fixed(struct tr *t, const struct tr_ea *ea, enum tlb_kind kind, const uint32_t slow[2], unsigned bytes)
 {
 	struct emit *e = &t->hot;
 	uint64_t retry = emit_rx(e, e->p), page = ea->addr & ~UINT64_C(0xfff);
-	size_t slot = 8 * (ea->addr >> 12 & (TLB_ENTRIES - 1));
+	size_t slot = (ea->addr >> 12 & (TLB_ENTRIES - 1)) << TLB_ENTRY_SHIFT;
 	struct host_mem tag = gs_mem(tlb_offset(t, kind, TLB_TAG) + slot);
 
 	if ((int64_t)page == (int32_t)page) {
@@ -159,32 +166,32 @@ static void lookup_fixed(struct tr *t, const struct tr_ea *ea, enum tlb_kind kin
 		emit_op_mem(e, EMIT_W, 0, 0x3b, HR_S0, &tag);
 	}
 	emit_jcc(e, 5, cold_miss(t, ea, slow, bytes, retry));
-	emit_load(e, HR_S1, gs_mem(tlb_offset(t, kind, TLB_DELTA) + slot));
+	emit_load(e, HR_S1, gs_mem(tlb_offset(t, kind, TLB_PAGE) + slot));
 }
 
-/* S0 = linear address of @ea, S1 = its index into the TLB. */
+/* S0 = linear address of @ea, S1 = the offset of its entry in the TLB. */
 static void index_into(struct tr *t, const struct tr_ea *ea)
 {
 	struct emit *e = &t->hot;
-	struct host_mem mask = GS_FIELD(index_mask);
 
 	tr_linear(t, e, ea, HR_S0);
-	if (t->v->vm->use_pext) {
-		emit_vex_mem(e, 2, 2, 0, 1, 0xf5, HR_S1, HR_S0, &mask);
-		return;
+	if (t->v->vm->use_bmi2) {
+		emit_vex_reg(e, 3, 3, 0, 0, 0xf0, HR_S1, 0, HR_S0); /* rorx; bits 12 to 23 */
+		emit8(e, 12 - TLB_ENTRY_SHIFT);
+	} else {
+		emit_op_reg(e, 0, 0, 0x8b, HR_S1, HR_S0);
+		emit_op_reg(e, 0, 0, 0xc1, 5, HR_S1);
+		emit8(e, 12 - TLB_ENTRY_SHIFT);
 	}
-	emit_op_reg(e, 0, 0, 0x8b, HR_S1, HR_S0);
-	emit_op_reg(e, 0, 0, 0xc1, 5, HR_S1);
-	emit8(e, 12);
 	emit_op_reg(e, 0, 0, 0x81, 4, HR_S1);
-	emit32(e, TLB_ENTRIES - 1);
+	emit32(e, (TLB_ENTRIES - 1) << TLB_ENTRY_SHIFT);
 }
 
 /* S1 = delta of the page that holds all @bytes at @ea. */
 static void lookup_delta(struct tr *t, const struct tr_ea *ea, enum tlb_kind kind, const uint32_t slow[2], unsigned bytes)
 {
 	struct emit *e = &t->hot;
-	struct host_mem tag = gs_indexed(tlb_offset(t, kind, TLB_TAG), HR_S1);
+	struct host_mem tag = tlb_field(t, kind, TLB_TAG);
 	uint64_t retry = emit_rx(e, e->p);
 
 	index_into(t, ea);
@@ -193,21 +200,22 @@ static void lookup_delta(struct tr *t, const struct tr_ea *ea, enum tlb_kind kin
 	emit_alu_imm(e, 4, HR_S0, -4096);
 	emit_op_mem(e, EMIT_W, 0, 0x3b, HR_S0, &tag);
 	emit_jcc(e, 5, cold_miss(t, ea, slow, bytes, retry));
-	emit_load(e, HR_S1, gs_indexed(tlb_offset(t, kind, TLB_DELTA), HR_S1));
+	emit_load(e, HR_S1, tlb_field(t, kind, TLB_PAGE));
+	emit_op_reg(e, EMIT_W, 0, 0x2b, HR_S1, HR_S0);
 }
 
 /* S0 = offset in the page that holds all @bytes at @ea, S1 = the page: nothing is computed twice. */
 static void lookup_page(struct tr *t, const struct tr_ea *ea, enum tlb_kind kind, const uint32_t slow[2], unsigned bytes)
 {
 	struct emit *e = &t->hot;
-	struct host_mem tag = gs_indexed(tlb_offset(t, kind, TLB_TAG), HR_S1);
+	struct host_mem tag = tlb_field(t, kind, TLB_TAG);
 	uint64_t retry = emit_rx(e, e->p);
 
 	index_into(t, ea);
 	emit_op_mem(e, EMIT_W, 0, 0x2b, HR_S0, &tag); /* sub */
 	emit_alu_imm(e, 7, HR_S0, 4096 - (int32_t)bytes);
 	emit_jcc(e, 7, cold_miss(t, ea, slow, bytes, retry));
-	emit_load(e, HR_S1, gs_indexed(tlb_offset(t, kind, TLB_PAGE), HR_S1));
+	emit_load(e, HR_S1, tlb_field(t, kind, TLB_PAGE));
 }
 
 static void add_seg_base(struct tr *t, const struct tr_ea *ea, unsigned reg)
@@ -235,9 +243,6 @@ void tr_group_check(struct tr *t, const struct tr_group *g)
 	if (ea.fixed && ea.seg_base == X86_NSEG) {
 		ea.addr &= ~UINT64_C(0xfff);
 		lookup_fixed(t, &ea, g->kind, slow, 1);
-		if ((int64_t)ea.addr == (int32_t)ea.addr)
-			emit_imm(&t->hot, HR_S0, ea.addr);
-		emit_lea(&t->hot, HR_S1, (struct host_mem){ .base = HR_S0, .index = HR_S1 });
 	} else {
 		ea.disp = g->lo;
 		if (ea.fixed)
@@ -251,14 +256,8 @@ void tr_group_check(struct tr *t, const struct tr_group *g)
 static struct host_mem check_fixed(struct tr *t, const struct tr_ea *ea, enum tlb_kind kind, unsigned bytes)
 {
 	lookup_fixed(t, ea, kind, t->v->stubs.slow[kind], bytes);
-	if ((int64_t)ea->addr == (int32_t)ea->addr) {
-		t->free = 1;
-		return (struct host_mem){ .base = HR_S1, .index = HR_NONE, .disp = (int32_t)ea->addr };
-	}
-	emit_imm(&t->hot, HR_S0, ea->addr);
-	emit_lea(&t->hot, HR_S0, (struct host_mem){ .base = HR_S0, .index = HR_S1 });
-	t->free = 2;
-	return (struct host_mem){ .base = HR_S0, .index = HR_NONE };
+	t->free = 1;
+	return (struct host_mem){ .base = HR_S1, .index = HR_NONE, .disp = (int32_t)(ea->addr & 0xfff) };
 }
 
 void tr_fold(struct tr *t, struct host_mem *m)

@@ -123,7 +123,7 @@ static void gen_stac_clac(struct tr *t)
 	emit_store(e, gs_mem(offsetof(struct soft_vcpu, shadow_rsp) + 8 * (size_t)from), HR_RSP);
 	emit_load(e, HR_RSP, gs_mem(offsetof(struct soft_vcpu, shadow_rsp) + 8 * (size_t)to));
 	tr_groups_close(t);
-	tr_exit(t, 0, t->next);
+	tr_exit(t, t->next);
 }
 
 static void gen_swapgs(struct tr *t)

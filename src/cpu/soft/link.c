@@ -87,7 +87,7 @@ void soft_link_to(struct soft_vcpu *v, struct soft_link *link, struct soft_block
 		return;
 	global = link->cell != SOFT_NO_CELL && target_is_global(v, to->rip) && (!straddles || target_is_global(v, to->rip + 4096));
 	/* The list may name a cell more than once; when it is full, start over. */
-	if (link->cell != SOFT_NO_CELL && v->nlive_cells[global] == SOFT_BLOCKS_MAX * 2)
+	if (link->cell != SOFT_NO_CELL && v->nlive_cells[global] == SOFT_CELLS_MAX)
 		drop_live(v, global, false, 0);
 	link->to = to;
 	link->next = to->links_in;

@@ -19,6 +19,8 @@
 
 #define SOFT_VCPUS_MAX 16
 #define SOFT_BLOCK_INSNS_MAX 48
+#define SOFT_BLOCK_BRANCHES_MAX 4 /* that a block goes on behind */
+#define SOFT_CELLS_MAX (SOFT_BLOCKS_MAX * 2)
 #define SOFT_BLOCKS_MAX (1u << 18)
 #define SOFT_LINKS_MAX (SOFT_BLOCKS_MAX * 4)
 #define SOFT_HASH_BITS 17
@@ -72,7 +74,6 @@ struct soft_link {
 	bool polled;                /* a back-edge enters where requests are polled */
 	bool parked;                /* the guest's flags are parked in memory at this exit */
 	bool single;                /* to a block of SOFT_KEY_SINGLE */
-	bool used;
 };
 
 enum soft_entry { SOFT_ENTRY_PLAIN, SOFT_ENTRY_POLLED, SOFT_ENTRY_PARKED, SOFT_ENTRY_POLLED_PARKED, SOFT_NENTRIES };
@@ -87,10 +88,11 @@ struct soft_block {
 	uint16_t bytes_seen;        /* and those behind them that the translation relies on, same page */
 	uint16_t insns;
 	bool dead;
+	bool pads;                  /* returns of calls come back into it */
 	uint32_t entry[SOFT_NENTRIES]; /* cache offsets */
 	uint32_t code, code_end;    /* hot part, for the fault map */
 	uint32_t map;               /* first entry in the fault map pool, `insns` of them */
-	struct soft_link *link;     /* `nlinks` of them: two exits, then where checks of groups failed */
+	struct soft_link *link;     /* `nlinks` of them: exits, and where checks of groups failed */
 	uint16_t nlinks;
 	struct soft_link *links_in;
 	struct soft_block *hash_next;
@@ -103,11 +105,13 @@ struct soft_map {
 	uint16_t guest; /* with SOFT_MAP_PARKED: the flags are in park_flags while it runs */
 };
 #define SOFT_MAP_PARKED 0x8000u
+#define SOFT_MAP_COUNTED 0x4000u /* the instructions from here to the next such mark were counted just before */
+#define SOFT_MAP_OFFSET 0x3fffu
 
 /* An instruction that generated code hands to the interpreter. */
 struct soft_site {
 	uint64_t rip;
-	uint16_t left; /* instructions of the block after this one */
+	uint16_t left; /* instructions after this one that were counted with it */
 	bool ends;     /* leave generated code afterwards whatever happens */
 	struct insn insn;
 };
@@ -173,7 +177,6 @@ struct soft_vcpu {
 	uint32_t park_flags, pad;
 	uint64_t tmp[2];
 	uint64_t group_delta[SOFT_GROUPS];
-	uint64_t index_mask;    /* pext mask of TLB index bits */
 	uint64_t no_if_mask;    /* all but RFLAGS.IF */
 	uint64_t jit_insns;
 
@@ -227,13 +230,13 @@ struct soft_vcpu {
 	struct cpu_stats stats;
 	uint64_t chaos_state;
 	struct soft_ibtc ibtc[TLB_NMODES];
-	uint64_t cells[SOFT_BLOCKS_MAX * 2]; /* targets of links to other pages */
+	uint64_t cells[SOFT_CELLS_MAX]; /* targets of links to other pages */
 };
 
 struct soft_vm {
 	struct cpu_vm_config config;
 	struct soft_options options;
-	bool use_pext;
+	bool use_bmi2, use_pext;
 	unsigned nvcpus;
 	struct soft_vcpu *vcpu[SOFT_VCPUS_MAX];
 

@@ -41,6 +41,7 @@ struct tr {
 	struct soft_block *b;
 	struct emit hot, cold;
 	unsigned n, i;          /* instructions; the current one */
+	unsigned counted;       /* those before this one have been counted */
 	unsigned ahead;         /* instructions behind the block that were looked at */
 	const struct insn *in, *insns;
 	uint64_t rip, next;     /* of the current instruction */
@@ -97,6 +98,8 @@ bool tr_syscall(struct tr *t);
 /* RFLAGS as PUSHF shows it into @dst, from the parked flags; clobbers @tmp and EFLAGS. */
 void tr_flags_image(struct tr *t, unsigned dst, unsigned tmp);
 bool tr_ends_block(const struct tr *t, enum tr_class class, const struct insn *in);
+/* Of those, a branch that a block may go on behind: a forward one not taken, a call that comes back. */
+bool tr_goes_on(const struct tr *t, enum tr_class class, const struct insn *in);
 void tr_end_shadow(struct tr *t);  /* the instruction after STI is done */
 /* The guest's stack, a word of 4 or 8 bytes. */
 unsigned tr_stack_bytes(const struct tr *t);
@@ -106,7 +109,7 @@ void tr_store_word(struct tr *t, struct host_mem m, unsigned src);
 struct host_mem tr_check_stack(struct tr *t, unsigned base, int32_t disp, enum tlb_kind kind);
 /* Store @value, known now, below the stack pointer and move it. Uses the free scratch. */
 void tr_push_constant(struct tr *t, uint64_t value);
-void tr_exit(struct tr *t, unsigned n, uint64_t target); /* leave by direct link @n */
+void tr_exit(struct tr *t, uint64_t target); /* leave by a direct link */
 void tr_interp(struct tr *t, bool ends);
 void tr_interp_cold(struct tr *t); /* in the cold part: interpret the current instruction and leave */
 struct soft_site *tr_site(struct tr *t, bool ends); /* a record of the current instruction */

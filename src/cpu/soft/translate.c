@@ -48,9 +48,18 @@ uint32_t soft_mode_key(const struct x86_cpu *cpu, bool *translatable)
 
 /* ---- decoding ---- */
 
+/* Does the block go on behind branch @in, with what is @off bytes from its start? Not with what is a block already. */
+static bool go_on(const struct tr *t, const struct insn *in, unsigned off, unsigned *branches)
+{
+	const struct soft_block *b = t->b;
+
+	return tr_goes_on(t, t->class[t->n - 1], in) && (*branches)++ < SOFT_BLOCK_BRANCHES_MAX && (b->rip & 0xfff) + off < 4096 &&
+	       !soft_block_find(t->v, b->rip + off, b->gpa + off, b->key);
+}
+
 static bool decode_block(struct tr *t, struct insn *insns, const uint8_t *bytes, unsigned avail, unsigned max)
 {
-	unsigned off = 0, mode = t->is64 ? X86_MODE_64 : X86_MODE_32;
+	unsigned off = 0, branches = 0, mode = t->is64 ? X86_MODE_64 : X86_MODE_32;
 
 	t->n = 0;
 	while (t->n < max && off < avail) {
@@ -61,7 +70,7 @@ static bool decode_block(struct tr *t, struct insn *insns, const uint8_t *bytes,
 		t->class[t->n] = tr_classify(t, in);
 		off += in->len;
 		t->n++;
-		if (tr_ends_block(t, t->class[t->n - 1], in))
+		if (tr_ends_block(t, t->class[t->n - 1], in) && !go_on(t, in, off, &branches))
 			break;
 	}
 	t->b->bytes = (uint16_t)off;
@@ -173,8 +182,8 @@ static void find_live_flags(struct tr *t, const struct insn *insns)
 	t->live[t->n] = live;
 	for (unsigned i = t->n; i-- > 0;) {
 		live = (uint16_t)((live & ~tr_flags_killed(t->class[i], &insns[i])) | tr_flags_read(t->class[i], &insns[i]));
-		if (t->v->vm->options.noflags)
-			live = X86_FLAGS_ARITH;
+		if (t->v->vm->options.noflags || tr_ends_block(t, t->class[i], &insns[i]))
+			live = X86_FLAGS_ARITH; /* nobody knows what comes at the other end of a branch */
 		t->live[i] = live;
 	}
 }
@@ -186,7 +195,7 @@ struct soft_site *tr_site(struct tr *t, bool ends)
 	struct soft_site *site = &t->v->sites[t->v->nsites++];
 
 	site->rip = t->rip;
-	site->left = (uint16_t)(t->n - t->i - 1);
+	site->left = (uint16_t)(t->counted - t->i - 1);
 	site->ends = ends;
 	site->insn = *t->in;
 	return site;
@@ -300,12 +309,19 @@ static void emit_entries(struct tr *t)
 	emit_jmp(c, plain);
 }
 
+/* Count the instructions from the current one up to the next branch, included. */
 static void emit_count(struct tr *t)
 {
 	struct emit *e = &t->hot;
 
+	t->counted = t->i;
+	while (t->counted < t->n && !tr_ends_block(t, t->class[t->counted], &t->insns[t->counted]))
+		t->counted++;
+	t->counted = MIN(t->counted + 1, t->n);
+	if (!t->v->vm->config.stats)
+		return;
 	emit_load(e, HR_S0, GS_FIELD(jit_insns));
-	emit_lea(e, HR_S0, (struct host_mem){ .base = HR_S0, .index = HR_NONE, .disp = (int32_t)t->n });
+	emit_lea(e, HR_S0, (struct host_mem){ .base = HR_S0, .index = HR_NONE, .disp = (int32_t)(t->counted - t->i) });
 	emit_store(e, GS_FIELD(jit_insns), HR_S0);
 }
 
@@ -348,8 +364,7 @@ static bool emit_block(struct tr *t, const struct insn *insns)
 	bool ended = false;
 
 	b->link = &v->links[v->nlinks];
-	b->nlinks = 2;
-	b->link[0].used = b->link[1].used = false;
+	b->nlinks = 0;
 	t->rip = b->rip;
 	t->insns = insns;
 	t->groups_on = groups_wanted(v, b);
@@ -358,14 +373,18 @@ static bool emit_block(struct tr *t, const struct insn *insns)
 	emit_entries(t);
 	b->map = v->nmaps;
 	b->code = position(t, &t->hot);
-	if (v->vm->config.stats)
-		emit_count(t);
+	t->counted = 0;
 	for (t->i = 0; t->i < t->n; t->i++) {
 		t->in = &insns[t->i];
 		t->next = t->rip + t->in->len;
 		if (!t->is64)
 			t->next = (uint32_t)t->next;
-		map[t->i] = (struct soft_map){ .host = (uint16_t)(position(t, &t->hot) - b->code), .guest = (uint16_t)(t->rip - b->rip) };
+		map[t->i].guest = (uint16_t)(t->rip - b->rip);
+		if (t->counted == t->i) {
+			emit_count(t);
+			map[t->i].guest |= SOFT_MAP_COUNTED;
+		}
+		map[t->i].host = (uint16_t)(position(t, &t->hot) - b->code);
 		tr_groups_hoist(t);
 		if (t->shadow_until == t->i && tr_ends_block(t, t->class[t->i], t->in))
 			tr_end_shadow(t);
@@ -381,7 +400,7 @@ static bool emit_block(struct tr *t, const struct insn *insns)
 	if (!ended) {
 		t->i = t->n - 1;
 		t->rip = b->rip + b->bytes - 1; /* falling through goes forward, unpolled */
-		tr_exit(t, 0, t->next);
+		tr_exit(t, t->next);
 	}
 	if (t->hot.full || t->cold.full)
 		return false;
@@ -399,7 +418,7 @@ static bool has_room(const struct soft_vcpu *v)
 	const uint32_t hot = SOFT_BLOCK_INSNS_MAX * HOT_BYTES_PER_INSN, cold = SOFT_BLOCK_INSNS_MAX * COLD_BYTES_PER_INSN;
 
 	return v->nblocks < SOFT_BLOCKS_MAX && v->nlinks + LINKS_PER_BLOCK_MAX <= SOFT_LINKS_MAX &&
-	       v->nmaps + SOFT_BLOCK_INSNS_MAX <= v->maps_max && v->nsites + SOFT_BLOCK_INSNS_MAX <= v->sites_max &&
+	       v->ncells + SOFT_BLOCK_INSNS_MAX <= SOFT_CELLS_MAX && v->nmaps + SOFT_BLOCK_INSNS_MAX <= v->maps_max && v->nsites + SOFT_BLOCK_INSNS_MAX <= v->sites_max &&
 	       v->code_used + hot <= v->area.bytes / 2 && v->cold_used + cold <= v->area.bytes;
 }
 

@@ -101,9 +101,9 @@ static LODGE_ALWAYS_INLINE uint8_t *mem_fast(const struct x86_cpu *cpu, unsigned
 	if (unlikely(cpu->align_check) && lin & (size - 1))
 		return NULL;
 	i = (unsigned)(lin >> MEMORY_PAGE_BITS) & (TLB_ENTRIES - 1);
-	if (unlikely(tlb->tag[i] != (lin & ~UINT64_C(0xfff)) || (lin & 0xfff) > MEMORY_PAGE_BYTES - size))
+	if (unlikely(tlb->entry[i].tag != (lin & ~UINT64_C(0xfff)) || (lin & 0xfff) > MEMORY_PAGE_BYTES - size))
 		return NULL;
-	return (uint8_t *)(uintptr_t)(lin + tlb->delta[i]);
+	return (uint8_t *)(uintptr_t)(tlb->entry[i].page + (lin & 0xfff));
 }
 
 static inline enum tlb_mode data_mode(const struct x86_cpu *cpu)

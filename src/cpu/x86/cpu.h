@@ -26,20 +26,22 @@
  * Soft TLB: direct mapped, split by kind of access. A tag is the page-aligned
  * virtual (linear) address it serves; an empty entry's is that of a page which
  * belongs to another entry (tlb_empty_tag()), so that no address looked up here
- * lies less than a page above it. delta + linear address = host pointer. Only
- * directly accessible pages enter; the write arrays hold only pages that are
- * writable for that mode, RAM, dirty in the page table, and free of translated code.
- * The exec array gives instruction fetch its page; its delta points to readable bytes.
+ * lies less than a page above it. Only directly accessible pages enter; the
+ * write arrays hold only pages that are writable for that mode, RAM, dirty in
+ * the page table, and free of translated code. The exec array gives instruction
+ * fetch its page.
  */
 #define TLB_BITS 12
 #define TLB_ENTRIES (1u << TLB_BITS)
 enum tlb_mode { TLB_KERNEL, TLB_USER, TLB_KERNEL_AC, TLB_NMODES }; /* KERNEL_AC: CPL<3 with SMAP lifted by EFLAGS.AC (or SMAP off: same as KERNEL) */
 enum tlb_kind { TLB_READ, TLB_WRITE, TLB_NKINDS };
 
+struct x86_tlb_entry {
+	uint64_t tag;
+	uint64_t page; /* host address of the page */
+};
 struct x86_tlb_array {
-	uint64_t tag[TLB_ENTRIES];
-	uint64_t delta[TLB_ENTRIES]; /* host address = linear address + delta */
-	uint64_t page[TLB_ENTRIES];  /* host address of the page */
+	struct x86_tlb_entry entry[TLB_ENTRIES];
 };
 
 static inline uint64_t tlb_empty_tag(unsigned index)

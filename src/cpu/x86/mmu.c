@@ -12,11 +12,11 @@ static unsigned tlb_index(uint64_t lin)
 	return (unsigned)(lin >> MEMORY_PAGE_BITS) & (TLB_ENTRIES - 1);
 }
 
-static uint64_t *tlb_tags(struct x86_cpu *cpu, unsigned array)
+static uint64_t *tlb_tag(struct x86_cpu *cpu, unsigned array, unsigned index)
 {
 	unsigned data = TLB_NMODES * TLB_NKINDS;
 
-	return array < data ? cpu->tlb[array / TLB_NKINDS][array % TLB_NKINDS].tag : cpu->itlb[array - data].tag;
+	return array < data ? &cpu->tlb[array / TLB_NKINDS][array % TLB_NKINDS].entry[index].tag : &cpu->itlb[array - data].tag[index];
 }
 
 static void marks_set(struct x86_tlb_marks *m, unsigned index, bool global)
@@ -34,7 +34,7 @@ static void entry_drop(struct x86_cpu *cpu, unsigned array, unsigned index)
 {
 	uint64_t bit = UINT64_C(1) << (index % 64);
 
-	tlb_tags(cpu, array)[index] = tlb_empty_tag(index);
+	*tlb_tag(cpu, array, index) = tlb_empty_tag(index);
 	cpu->marks[array].live[index / 64] &= ~bit;
 	cpu->marks[array].nonglobal[index / 64] &= ~bit;
 }
@@ -43,11 +43,8 @@ void mmu_tlb_insert(struct x86_cpu *cpu, enum tlb_mode mode, enum tlb_kind kind,
 {
 	unsigned i = tlb_index(lin);
 	uint64_t page = lin & ~UINT64_C(0xfff);
-	struct x86_tlb_array *a = &cpu->tlb[mode][kind];
 
-	a->tag[i] = page;
-	a->delta[i] = (uint64_t)(uintptr_t)hva_page - page;
-	a->page[i] = (uint64_t)(uintptr_t)hva_page;
+	cpu->tlb[mode][kind].entry[i] = (struct x86_tlb_entry){ .tag = page, .page = (uint64_t)(uintptr_t)hva_page };
 	marks_set(&cpu->marks[mode * TLB_NKINDS + kind], i, global);
 	cpu->stats.tlb_fills++;
 }
@@ -169,13 +166,13 @@ bool mmu_exec_entry(struct x86_cpu *cpu, uint64_t lin, unsigned *index)
 }
 
 /* Empty the entries of @array whose bit is in @bits. */
-static void tags_clear(uint64_t *tags, const uint64_t *bits)
+static void tags_clear(struct x86_cpu *cpu, unsigned array, const uint64_t *bits)
 {
 	for (unsigned w = 0; w < TLB_MARK_WORDS; w++)
 		for (uint64_t left = bits[w]; left; left &= left - 1) {
 			unsigned i = w * 64 + (unsigned)__builtin_ctzll(left);
 
-			tags[i] = tlb_empty_tag(i);
+			*tlb_tag(cpu, array, i) = tlb_empty_tag(i);
 		}
 }
 
@@ -183,7 +180,7 @@ void mmu_flush_all(struct x86_cpu *cpu)
 {
 	cpu->stats.tlb_flushes++;
 	for (unsigned a = 0; a < TLB_ARRAYS; a++) {
-		tags_clear(tlb_tags(cpu, a), cpu->marks[a].live);
+		tags_clear(cpu, a, cpu->marks[a].live);
 		cpu->marks[a] = (struct x86_tlb_marks){ 0 };
 	}
 	for (unsigned global = 0; global < 2; global++) {
@@ -200,7 +197,7 @@ void mmu_flush_nonglobal(struct x86_cpu *cpu)
 	for (unsigned a = 0; a < TLB_ARRAYS; a++) {
 		struct x86_tlb_marks *m = &cpu->marks[a];
 
-		tags_clear(tlb_tags(cpu, a), m->nonglobal);
+		tags_clear(cpu, a, m->nonglobal);
 		for (unsigned w = 0; w < TLB_MARK_WORDS; w++) {
 			m->live[w] &= ~m->nonglobal[w];
 			m->nonglobal[w] = 0;
@@ -214,25 +211,20 @@ void mmu_flush_nonglobal(struct x86_cpu *cpu)
 
 void mmu_tlb_reset(struct x86_cpu *cpu)
 {
-	for (unsigned a = 0; a < TLB_ARRAYS; a++) {
-		uint64_t *tags = tlb_tags(cpu, a);
-
+	for (unsigned a = 0; a < TLB_ARRAYS; a++)
 		for (unsigned i = 0; i < TLB_ENTRIES; i++)
-			tags[i] = tlb_empty_tag(i);
-	}
+			*tlb_tag(cpu, a, i) = tlb_empty_tag(i);
 	mmu_flush_all(cpu);
 }
 
 static void range_drop(struct x86_cpu *cpu, uint64_t lin, unsigned shift)
 {
 	for (unsigned a = 0; a < TLB_ARRAYS; a++) {
-		uint64_t *tags = tlb_tags(cpu, a);
-
 		for (unsigned w = 0; w < TLB_MARK_WORDS; w++) {
 			for (uint64_t left = cpu->marks[a].live[w]; left; left &= left - 1) {
 				unsigned i = w * 64 + (unsigned)__builtin_ctzll(left);
 
-				if (tags[i] >> shift == lin >> shift)
+				if (*tlb_tag(cpu, a, i) >> shift == lin >> shift)
 					entry_drop(cpu, a, i);
 			}
 		}
@@ -253,7 +245,7 @@ void mmu_flush_page(struct x86_cpu *cpu, uint64_t lin)
 		return;
 	}
 	for (unsigned a = 0; a < TLB_ARRAYS; a++)
-		if (tlb_tags(cpu, a)[i] == (lin & ~UINT64_C(0xfff)))
+		if (*tlb_tag(cpu, a, i) == (lin & ~UINT64_C(0xfff)))
 			entry_drop(cpu, a, i);
 	if (cpu->on_tlb_flush_page)
 		cpu->on_tlb_flush_page(cpu, lin);
@@ -271,7 +263,7 @@ void mmu_drop_write(struct x86_cpu *cpu, uint64_t ram_page)
 			for (uint64_t left = cpu->marks[a].live[w]; left; left &= left - 1) {
 				unsigned i = w * 64 + (unsigned)__builtin_ctzll(left);
 
-				if (t->tag[i] + t->delta[i] == hva)
+				if (t->entry[i].page == hva)
 					entry_drop(cpu, a, i);
 			}
 		}

@@ -46,8 +46,8 @@ static uint8_t *tlb_lookup(const struct x86_cpu *cpu, uint64_t lin, enum tlb_kin
 	unsigned i = (unsigned)(lin >> MEMORY_PAGE_BITS) & (TLB_ENTRIES - 1);
 	const struct x86_tlb_array *a = &cpu->tlb[mode][kind];
 
-	if (likely(a->tag[i] == (lin & ~UINT64_C(0xfff))))
-		return (uint8_t *)(uintptr_t)(lin + a->delta[i]);
+	if (likely(a->entry[i].tag == (lin & ~UINT64_C(0xfff))))
+		return (uint8_t *)(uintptr_t)(a->entry[i].page + (lin & 0xfff));
 	return NULL;
 }
 

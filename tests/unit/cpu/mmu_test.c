@@ -191,7 +191,7 @@ static void upper_levels(void **state)
 
 static bool cached(struct x86_cpu *cpu, enum tlb_mode m, enum tlb_kind k, uint64_t lin)
 {
-	return cpu->tlb[m][k].tag[lin >> 12 & (TLB_ENTRIES - 1)] == (lin & ~UINT64_C(0xfff));
+	return cpu->tlb[m][k].entry[lin >> 12 & (TLB_ENTRIES - 1)].tag == (lin & ~UINT64_C(0xfff));
 }
 
 static void tlb_fill_rules(void **state)
