@@ -159,23 +159,78 @@ void virtio_doorbell_all(struct virtio_device *dev)
 		virtio_doorbell(dev, i);
 }
 
-/* Take one chain into dev->chain. */
-static enum virtq_result pop(struct virtio_device *dev, struct virtq *ring)
+static bool accessible(struct virtio_device *dev)
 {
+	return dev->transport.may_access_memory(dev->transport.ctx);
+}
+
+bool virtio_pop(struct virtio_device *dev, unsigned queue, struct virtq_chain *chain)
+{
+	struct virtq *ring = &dev->queues[queue].ring;
 	enum virtq_result result = VIRTQ_EMPTY;
 
+	if (!accessible(dev))
+		return false;
 	host_mutex_lock(&dev->lock);
 	if (!dev->resetting && !(dev->status & VIRTIO_STATUS_NEEDS_RESET))
-		result = virtq_pop(ring, &dev->chain);
+		result = virtq_pop(ring, chain);
 	dev->in_flight += result == VIRTQ_POPPED;
 	host_mutex_unlock(&dev->lock);
 	if (result == VIRTQ_BROKEN)
 		virtio_break(dev, ring->broken);
-	return result;
+	return result == VIRTQ_POPPED;
 }
 
-static bool set_doorbells(struct virtio_device *dev, struct virtq *ring, bool on)
+/* Lock held; true: that was what a reset waited for. */
+static bool given_back(struct virtio_device *dev, unsigned chains)
 {
+	dev->in_flight -= chains;
+	if (dev->in_flight || !dev->resetting)
+		return false;
+	reset_now(dev);
+	return true;
+}
+
+void virtio_unpop(struct virtio_device *dev, unsigned queue, unsigned chains, unsigned descriptors)
+{
+	bool was_reset;
+
+	host_mutex_lock(&dev->lock);
+	virtq_unpop(&dev->queues[queue].ring, chains, descriptors);
+	was_reset = given_back(dev, chains);
+	host_mutex_unlock(&dev->lock);
+	if (was_reset)
+		dev->transport.interrupts_reset(dev->transport.ctx);
+}
+
+bool virtio_running(struct virtio_device *dev, unsigned queue)
+{
+	bool running;
+
+	host_mutex_lock(&dev->lock);
+	running = !dev->resetting && dev->queues[queue].ring.ready && !dev->queues[queue].ring.broken;
+	host_mutex_unlock(&dev->lock);
+	return running;
+}
+
+void virtio_config_change(struct virtio_device *dev, uint8_t *at, const void *from, size_t bytes)
+{
+	bool tell;
+	uint16_t vector;
+
+	host_mutex_lock(&dev->lock);
+	memcpy(at, from, bytes);
+	dev->generation++;
+	tell = dev->status & VIRTIO_STATUS_DRIVER_OK && !dev->resetting;
+	vector = dev->config_vector;
+	host_mutex_unlock(&dev->lock);
+	if (tell)
+		dev->transport.interrupt(dev->transport.ctx, true, vector);
+}
+
+bool virtio_set_doorbells(struct virtio_device *dev, unsigned queue, bool on)
+{
+	struct virtq *ring = &dev->queues[queue].ring;
 	bool more = false;
 
 	host_mutex_lock(&dev->lock);
@@ -193,34 +248,40 @@ static void on_doorbell(void *ctx)
 	struct virtio_device *dev = q->dev;
 	unsigned queue = (unsigned)(q - dev->queues), n;
 
-	if (!dev->transport.may_access_memory(dev->transport.ctx))
+	if (!accessible(dev))
 		return;
-	set_doorbells(dev, &q->ring, false);
-	for (n = 0; n < CHAINS_PER_TURN && pop(dev, &q->ring) == VIRTQ_POPPED; n++)
+	if (dev->config.ops->kick) {
+		dev->config.ops->kick(dev, queue);
+		return;
+	}
+	virtio_set_doorbells(dev, queue, false);
+	for (n = 0; n < CHAINS_PER_TURN && virtio_pop(dev, queue, &dev->chain); n++)
 		dev->config.ops->chain(dev, queue, &dev->chain);
-	if (n == CHAINS_PER_TURN || set_doorbells(dev, &q->ring, true))
+	if (n == CHAINS_PER_TURN || virtio_set_doorbells(dev, queue, true))
 		virtio_doorbell(dev, queue);
 }
 
-void virtio_push(struct virtio_device *dev, unsigned queue, uint16_t id, uint16_t descriptors, uint32_t written)
+void virtio_push_all(struct virtio_device *dev, unsigned queue, const struct virtq_used *used, unsigned n)
 {
 	struct virtio_queue *q = &dev->queues[queue];
-	bool interrupt, was_reset = false;
+	bool interrupt, was_reset;
 	uint16_t vector;
 
 	host_mutex_lock(&dev->lock);
-	virtq_push(&q->ring, id, descriptors, written);
+	virtq_push_all(&q->ring, used, n);
 	interrupt = virtq_wants_interrupt(&q->ring);
 	vector = q->vector;
-	if (!--dev->in_flight && dev->resetting) {
-		reset_now(dev);
-		was_reset = true;
-	}
+	was_reset = given_back(dev, n);
 	host_mutex_unlock(&dev->lock);
 	if (was_reset)
 		dev->transport.interrupts_reset(dev->transport.ctx);
 	else if (interrupt)
 		dev->transport.interrupt(dev->transport.ctx, false, vector);
+}
+
+void virtio_push(struct virtio_device *dev, unsigned queue, uint16_t id, uint16_t descriptors, uint32_t written)
+{
+	virtio_push_all(dev, queue, &(struct virtq_used){ id, descriptors, written }, 1);
 }
 
 /* ---- life ---- */

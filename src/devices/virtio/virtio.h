@@ -18,6 +18,7 @@
 #define VIRTIO_CONFIG_BYTES_MAX 128
 #define VIRTIO_NO_VECTOR 0xffffu
 
+#define VIRTIO_ID_NET 1
 #define VIRTIO_ID_BLOCK 2
 #define VIRTIO_ID_ENTROPY 4
 
@@ -36,10 +37,12 @@
 
 struct virtio_device;
 
-/* I/O thread, lock not held, unless said otherwise. All but chain may be NULL. */
+/* I/O thread, lock not held, unless said otherwise. All but one of chain and kick may be NULL. */
 struct virtio_ops {
 	/* A chain, in a buffer that is the core's: copy what outlives the call. virtio_push() gives it back, now or later. */
 	void (*chain)(struct virtio_device *dev, unsigned queue, const struct virtq_chain *chain);
+	/* In place of chain: a doorbell, or it may have been one; the device takes what it wants by virtio_pop(). */
+	void (*kick)(struct virtio_device *dev, unsigned queue);
 	/* The driver wrote [@offset, @offset+@size) of the configuration; not applied. Lock held, any thread. */
 	void (*config_written)(struct virtio_device *dev, unsigned offset, unsigned size, uint32_t value);
 	/* Back to the state before any driver, nothing in flight. Lock held, any thread. */
@@ -101,6 +104,18 @@ void virtio_fini(struct virtio_device *dev);
 
 /* Give a chain back; interrupts if the driver wants to hear of it. I/O thread. */
 void virtio_push(struct virtio_device *dev, unsigned queue, uint16_t id, uint16_t descriptors, uint32_t written);
+/* The same for several chains, which the driver sees all at once. */
+void virtio_push_all(struct virtio_device *dev, unsigned queue, const struct virtq_used *used, unsigned n);
+/* For devices with kick: take the next chain, unless the device is stopped or being reset. I/O thread. */
+bool virtio_pop(struct virtio_device *dev, unsigned queue, struct virtq_chain *chain) LODGE_MUST_CHECK;
+/* Take back the last pops, @chains of them with @descriptors ring entries together. */
+void virtio_unpop(struct virtio_device *dev, unsigned queue, unsigned chains, unsigned descriptors);
+/* Ask for doorbells or for none; true: asked for, but something is there already. */
+bool virtio_set_doorbells(struct virtio_device *dev, unsigned queue, bool on);
+/* Is a driver there that works with @queue? Any thread. */
+bool virtio_running(struct virtio_device *dev, unsigned queue);
+/* Change the configuration space at @at, which lies in config.config, and tell the driver. Any thread, lock not held. */
+void virtio_config_change(struct virtio_device *dev, uint8_t *at, const void *from, size_t bytes);
 /* The driver broke a rule: stop all queues, ask for a reset. Any thread, lock not held. */
 void virtio_break(struct virtio_device *dev, const char *why);
 static inline bool virtio_has(const struct virtio_device *dev, uint64_t feature) { return dev->driver_features & feature; }

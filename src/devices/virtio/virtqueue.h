@@ -33,6 +33,12 @@ struct virtq_chain {
 	struct virtq_buffer buffers[VIRTQ_BUFFERS_MAX];
 };
 
+/* What is given back of a chain. */
+struct virtq_used {
+	uint16_t id, descriptors;
+	uint32_t written;
+};
+
 /* A ring that the driver described; checked by virtq_map(). */
 struct virtq_ring {
 	uint64_t desc, driver, device; /* guest physical */
@@ -64,8 +70,12 @@ enum lodge_err virtq_map(struct virtq *q) LODGE_MUST_CHECK;
 
 /* Take the next chain that the driver made available. */
 enum virtq_result virtq_pop(struct virtq *q, struct virtq_chain *chain) LODGE_MUST_CHECK;
+/* Take back the last pops, @chains of them with @descriptors ring entries together: they stay available. */
+void virtq_unpop(struct virtq *q, unsigned chains, unsigned descriptors);
 /* Give a chain back of which the first @written bytes of its writable part were filled. Does nothing on a broken queue. */
 void virtq_push(struct virtq *q, uint16_t id, uint16_t descriptors, uint32_t written);
+/* The same for several chains, at most a ring of them, all of which the driver sees at once. */
+void virtq_push_all(struct virtq *q, const struct virtq_used *used, unsigned n);
 /* Does the driver want an interrupt for what was pushed since the last question? */
 bool virtq_wants_interrupt(struct virtq *q);
 /* Tell the driver that we need no doorbells, and that we do: true if something became available meanwhile. */

@@ -49,7 +49,7 @@ static inline void store16_release(uint8_t *p, uint16_t v) { __atomic_store_n((u
 static inline void store32(uint8_t *p, uint32_t v) { __atomic_store_n((uint32_t *)(void *)p, v, __ATOMIC_RELAXED); }
 
 enum virtq_result virtq_packed_pop(struct virtq *q, struct virtq_chain *chain);
-void virtq_packed_push(struct virtq *q, uint16_t id, uint16_t descriptors, uint32_t written);
+void virtq_packed_push(struct virtq *q, const struct virtq_used *used, unsigned n);
 bool virtq_packed_wants_interrupt(struct virtq *q);
 void virtq_packed_doorbells_off(struct virtq *q);
 bool virtq_packed_doorbells_on(struct virtq *q);

@@ -88,23 +88,38 @@ enum virtq_result virtq_packed_pop(struct virtq *q, struct virtq_chain *chain)
 	return VIRTQ_POPPED;
 }
 
-void virtq_packed_push(struct virtq *q, uint16_t id, uint16_t descriptors, uint32_t written)
+/* Everything of the next used descriptor but its flags, and those too unless @keep_flags; returns them. */
+static uint16_t write_used(struct virtq *q, const struct virtq_used *used, bool keep_flags)
 {
 	uint8_t *p = q->desc + q->next_used * VIRTQ_DESC_BYTES;
-	uint64_t addr = q->ring.desc + q->next_used * VIRTQ_DESC_BYTES;
-	unsigned next = q->next_used + (unsigned)descriptors;
+	uint16_t flags = (uint16_t)((q->used_wrap ? DESC_AVAIL | DESC_USED : 0) | (used->written ? VIRTQ_DESC_WRITE : 0));
+	unsigned next = q->next_used + (unsigned)used->descriptors;
 
-	store32(p + 8, written);
-	store16(p + 12, id);
-	/* Release: id, length and buffers come first. Pairs with the driver's read barrier. */
-	store16_release(p + 14, (uint16_t)((q->used_wrap ? DESC_AVAIL | DESC_USED : 0) | (written ? VIRTQ_DESC_WRITE : 0)));
-	guest_span_written(q->mem, gpa(addr), VIRTQ_DESC_BYTES);
+	store32(p + 8, used->written);
+	store16(p + 12, used->id);
+	if (!keep_flags)
+		store16_release(p + 14, flags);
+	guest_span_written(q->mem, gpa(q->ring.desc + q->next_used * VIRTQ_DESC_BYTES), VIRTQ_DESC_BYTES);
 	if (next >= q->ring.size) {
 		next -= q->ring.size;
 		q->used_wrap = !q->used_wrap;
 	}
 	q->next_used = (uint16_t)next;
-	q->in_flight = (uint16_t)(q->in_flight - descriptors);
+	q->in_flight = (uint16_t)(q->in_flight - used->descriptors);
+	return flags;
+}
+
+void virtq_packed_push(struct virtq *q, const struct virtq_used *used, unsigned n)
+{
+	unsigned first = q->next_used;
+	uint16_t flags = write_used(q, used, true);
+
+	for (unsigned i = 1; i < n; i++)
+		write_used(q, &used[i], false);
+	/* The first one's flags last: the driver looks no further before they change (2.8.21.1). Release: ids, lengths and buffers come before.
+	 * Pairs with the driver's read barrier. */
+	store16_release(q->desc + first * VIRTQ_DESC_BYTES + 14, flags);
+	guest_span_written(q->mem, gpa(q->ring.desc + first * VIRTQ_DESC_BYTES), VIRTQ_DESC_BYTES);
 }
 
 bool virtq_packed_wants_interrupt(struct virtq *q)

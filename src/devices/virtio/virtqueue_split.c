@@ -84,16 +84,18 @@ static enum virtq_result split_pop(struct virtq *q, struct virtq_chain *chain)
 	return result;
 }
 
-static void split_push(struct virtq *q, uint16_t id, uint32_t written)
+static void split_push(struct virtq *q, const struct virtq_used *used, unsigned n)
 {
-	unsigned offset = RING_ENTRIES + USED_ENTRY_BYTES * (q->next_used & (q->ring.size - 1u));
+	for (unsigned i = 0; i < n; i++) {
+		unsigned offset = RING_ENTRIES + USED_ENTRY_BYTES * (q->next_used & (q->ring.size - 1u));
 
-	store32(q->device + offset, id);
-	store32(q->device + offset + 4, written);
-	report_device_area(q, offset, USED_ENTRY_BYTES);
-	q->next_used++;
-	q->in_flight--;
-	/* Release: the entry and the buffers come first. Pairs with the driver's read barrier. */
+		store32(q->device + offset, used[i].id);
+		store32(q->device + offset + 4, used[i].written);
+		report_device_area(q, offset, USED_ENTRY_BYTES);
+		q->next_used++;
+		q->in_flight--;
+	}
+	/* Release: the entries and the buffers come first. Pairs with the driver's read barrier. */
 	store16_release(q->device + RING_INDEX, q->next_used);
 	report_device_area(q, RING_INDEX, 2);
 }
@@ -144,14 +146,35 @@ enum virtq_result virtq_pop(struct virtq *q, struct virtq_chain *chain)
 	return q->packed ? virtq_packed_pop(q, chain) : split_pop(q, chain);
 }
 
-void virtq_push(struct virtq *q, uint16_t id, uint16_t descriptors, uint32_t written)
+void virtq_unpop(struct virtq *q, unsigned chains, unsigned descriptors)
 {
 	if (!usable(q))
 		return;
+	q->in_flight = (uint16_t)(q->in_flight - descriptors);
+	if (!q->packed) {
+		q->next_avail = (uint16_t)(q->next_avail - chains);
+		return;
+	}
+	if (descriptors > q->next_avail) {
+		q->avail_wrap = !q->avail_wrap;
+		q->next_avail = (uint16_t)(q->next_avail + q->ring.size);
+	}
+	q->next_avail = (uint16_t)(q->next_avail - descriptors);
+}
+
+void virtq_push_all(struct virtq *q, const struct virtq_used *used, unsigned n)
+{
+	if (!usable(q) || !n)
+		return;
 	if (q->packed)
-		virtq_packed_push(q, id, descriptors, written);
+		virtq_packed_push(q, used, n);
 	else
-		split_push(q, id, written);
+		split_push(q, used, n);
+}
+
+void virtq_push(struct virtq *q, uint16_t id, uint16_t descriptors, uint32_t written)
+{
+	virtq_push_all(q, &(struct virtq_used){ id, descriptors, written }, 1);
 }
 
 bool virtq_wants_interrupt(struct virtq *q)
