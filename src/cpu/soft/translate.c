@@ -418,7 +418,8 @@ static bool has_room(const struct soft_vcpu *v)
 	const uint32_t hot = SOFT_BLOCK_INSNS_MAX * HOT_BYTES_PER_INSN, cold = SOFT_BLOCK_INSNS_MAX * COLD_BYTES_PER_INSN;
 
 	return v->nblocks < SOFT_BLOCKS_MAX && v->nlinks + LINKS_PER_BLOCK_MAX <= SOFT_LINKS_MAX &&
-	       v->ncells + SOFT_BLOCK_INSNS_MAX <= SOFT_CELLS_MAX && v->nmaps + SOFT_BLOCK_INSNS_MAX <= v->maps_max && v->nsites + SOFT_BLOCK_INSNS_MAX <= v->sites_max &&
+	       v->ncells + SOFT_BLOCK_INSNS_MAX <= SOFT_CELLS_MAX && v->nmaps + SOFT_BLOCK_INSNS_MAX <= v->maps_max &&
+	       v->nsites + SOFT_BLOCK_INSNS_MAX <= v->sites_max &&
 	       v->code_used + hot <= v->area.bytes / 2 && v->cold_used + cold <= v->area.bytes;
 }
 
