@@ -9,10 +9,10 @@ _lodge_run()
 	--cpu) mapfile -t COMPREPLY < <(compgen -W 'auto v1 v2 v3' -- "$cur") ;;
 	-c | --cpus) mapfile -t COMPREPLY < <(compgen -W '1 2 4 8 16' -- "$cur") ;;
 	-m | --memory) mapfile -t COMPREPLY < <(compgen -W '512M 1G 2G 4G' -- "$cur") ;;
-	--append | --name | -n | --code-cache | --soft-opts) ;;
+	--publish | -p | --allow | --mac | --append | --name | -n | --code-cache | --soft-opts) ;;
 	*)
 		mapfile -t COMPREPLY < <(compgen -W '--kernel --initrd --append --disk --firmware --firmware-vars --memory --cpus --accel --cpu --name
-			--rng --hpet --no-reboot --debug-exit --debugcon --stats --status-file --code-cache --soft-opts --help --' -- "$cur")
+			--rng --net --publish --allow --mac --hpet --no-reboot --debug-exit --debugcon --stats --status-file --code-cache --soft-opts --help --' -- "$cur")
 		;;
 	esac
 }

@@ -91,7 +91,8 @@ static void load_modules(void)
 	static const char *const modules[] = {
 		"pvpanic", "pvpanic-mmio",
 		/* from here on for virtio devices, in the order in which they need each other */
-		"virtio_ring", "virtio", "virtio_pci_legacy_dev", "virtio_pci_modern_dev", "virtio_pci", "virtio_blk", "virtio-rng",
+		"virtio_ring", "virtio", "virtio_pci_legacy_dev", "virtio_pci_modern_dev", "virtio_pci", "virtio_blk", "virtio-rng", "failover", "net_failover",
+		"virtio_net",
 	};
 	size_t n = has_virtio_device() ? sizeof(modules) / sizeof(modules[0]) : 2;
 
@@ -107,6 +108,28 @@ static void load_modules(void)
 			fprintf(stderr, "init: cannot load %s: %s\n", path, strerror(errno));
 		close(fd);
 	}
+}
+
+/* Addresses by DHCP, if there is a card. Whoever wants it otherwise changes it. */
+static void start_network(void)
+{
+	static const char script[] = "ip link set lo up; ip link set eth0 up; exec udhcpc -q -n -f -t 4 -T 1 -i eth0 -s /etc/udhcpc/default.script";
+	pid_t pid;
+	int quiet;
+
+	if (access("/sys/class/net/eth0", F_OK))
+		return;
+	pid = fork();
+	if (!pid) {
+		quiet = open("/dev/null", O_RDWR);
+		dup2(quiet, 0);
+		dup2(quiet, 1);
+		dup2(quiet, 2);
+		execl("/bin/sh", "sh", "-c", script, (char *)NULL);
+		_exit(127);
+	}
+	if (pid > 0)
+		waitpid(pid, NULL, 0);
 }
 
 static void read_options(struct options *o)
@@ -342,6 +365,7 @@ int main(void)
 
 	mount_all();
 	load_modules();
+	start_network();
 	read_options(&options);
 	sethostname("lodge", 5);
 	setenv("PATH", "/bin:/sbin:/usr/bin:/usr/sbin", 1);

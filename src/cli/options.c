@@ -8,12 +8,13 @@
 #include "cli/cli.h"
 #include "cli/defaults.h"
 #include "cli/options.h"
+#include "cli/options_net.h"
 
 /* Linux on this machine: its console, no probing of timers that are known to work, no distrust of a TSC that is kept in step. */
 #define KERNEL_DEFAULTS "console=ttyS0 no_timer_check tsc=reliable"
 
-enum { OPT_KERNEL = 256, OPT_DISK, OPT_INITRD, OPT_APPEND, OPT_FIRMWARE, OPT_VARS, OPT_ACCEL, OPT_CPU, OPT_HPET, OPT_RNG, OPT_NO_REBOOT, OPT_DEBUG_EXIT,
-       OPT_STATS, OPT_STATUS_FILE, OPT_DEBUGCON, OPT_CODE_CACHE, OPT_SOFT_OPTS, OPT_HELP };
+enum { OPT_KERNEL = 256, OPT_DISK, OPT_INITRD, OPT_APPEND, OPT_FIRMWARE, OPT_VARS, OPT_ACCEL, OPT_CPU, OPT_HPET, OPT_RNG, OPT_NET, OPT_MAC,
+       OPT_ALLOW, OPT_NO_REBOOT, OPT_DEBUG_EXIT, OPT_STATS, OPT_STATUS_FILE, OPT_DEBUGCON, OPT_CODE_CACHE, OPT_SOFT_OPTS, OPT_HELP };
 
 static const struct option options[] = {
 	{ "kernel", required_argument, NULL, OPT_KERNEL },
@@ -29,6 +30,10 @@ static const struct option options[] = {
 	{ "cpu", required_argument, NULL, OPT_CPU },
 	{ "hpet", no_argument, NULL, OPT_HPET },
 	{ "rng", no_argument, NULL, OPT_RNG },
+	{ "net", required_argument, NULL, OPT_NET },
+	{ "publish", required_argument, NULL, 'p' },
+	{ "mac", required_argument, NULL, OPT_MAC },
+	{ "allow", required_argument, NULL, OPT_ALLOW },
 	{ "no-reboot", no_argument, NULL, OPT_NO_REBOOT },
 	{ "debug-exit", optional_argument, NULL, OPT_DEBUG_EXIT },
 	{ "debugcon", required_argument, NULL, OPT_DEBUGCON },
@@ -146,6 +151,7 @@ static enum lodge_err parse_disk(struct run_options *o, const char *arg, struct 
 static enum lodge_err parse_one(struct run_options *o, int opt, const char *arg, struct lodge_error *err)
 {
 	static const char *const accels[] = { "auto", "kvm", "soft", NULL };
+	static const char *const nets[] = { "none", "user", NULL };
 	static const char *const levels[] = { "auto", "v1", "v2", "v3", NULL };
 	struct vm_config *c = &o->config;
 	unsigned long n;
@@ -179,6 +185,13 @@ static enum lodge_err parse_one(struct run_options *o, int opt, const char *arg,
 	case OPT_ACCEL:
 		rc = parse_choice("accel", arg, accels, &choice, err);
 		c->accel = rc ? c->accel : (enum vm_accel)choice;
+		return rc;
+	case 'p': return options_forward(&c->net, arg, err);
+	case OPT_ALLOW: return options_allow(&c->net, arg, err);
+	case OPT_MAC: return options_mac(&c->net, arg, err);
+	case OPT_NET:
+		rc = parse_choice("net", arg, nets, &choice, err);
+		c->net.kind = rc ? c->net.kind : (enum vm_net_kind)choice;
 		return rc;
 	case OPT_CPU:
 		rc = parse_choice("cpu", arg, levels, &choice, err);
@@ -260,7 +273,7 @@ static enum lodge_err parse_all(struct run_options *o, int argc, char **argv, st
 
 	optind = 0;      /* glibc: start over */
 	opterr = 0;
-	while ((opt = getopt_long(argc, argv, "+:m:c:n:h", options, NULL)) != -1) {
+	while ((opt = getopt_long(argc, argv, "+:m:c:n:p:h", options, NULL)) != -1) {
 		enum lodge_err rc;
 
 		at = optind;
@@ -333,6 +346,8 @@ enum lodge_err options_complete(struct run_options *o, const struct options_term
 		return error_set(err, LODGE_ERR_ARG, "a command behind `--` needs Lodge's initramfs and so a kernel; --firmware alone boots neither");
 	if (o->command)
 		c->no_reboot = true; /* it runs once */
+	if (!c->net.mac[0] && !c->net.mac[1] && !c->net.mac[2])
+		options_default_mac(&c->net, c->name);
 	if (ours) {
 		o->kernel = defaults_find("cloud/vmlinuz");
 		if (!o->kernel)

@@ -13,6 +13,7 @@
 #include "cpu/x86/state.h"
 #include "devices/device.h"
 #include "memory/guest_memory.h"
+#include "net/net.h"
 
 #define MACHINE_VCPUS_MAX 16
 #define MACHINE_DISKS_MAX 8
@@ -59,8 +60,10 @@ struct machine_config {
 	struct machine_disk disks[MACHINE_DISKS_MAX];
 	unsigned ndisks;
 	bool rng; /* an entropy device */
+	const struct net_backend *net; /* NULL: no network card; outlives the machine */
+	uint8_t mac[NET_MAC_BYTES];
 	const struct timer_service *timers;
-	struct post_service posts; /* the I/O thread; needed with disks and rng */
+	struct post_service posts; /* the I/O thread; needed with disks, rng and net */
 	struct machine_events events;
 	struct log *log;
 	/* Deliver CPU_REQ_* bits to a vcpu (cpu_backend_ops.request). Any thread. */

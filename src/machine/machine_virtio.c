@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Virtio devices: one PCI function each, in slots from 1 up. */
 #include "devices/virtio/virtio_blk.h"
+#include "devices/virtio/virtio_net.h"
 #include "devices/virtio/virtio_pci.h"
 #include "devices/virtio/virtio_rng.h"
 #include "machine/machine_internal.h"
 
 #define FIRST_SLOT 1u
 #define CLASS_STORAGE_SCSI 0x0100 /* what firmware takes for a disk controller */
+#define CLASS_NETWORK 0x0200
 #define CLASS_OTHER 0xff00
 #define DISK_QUEUES_MAX 4u        /* more than the I/O thread can serve at once is of no use */
 
@@ -16,7 +18,9 @@ struct machine_virtio {
 		struct virtio_blk blk;
 		struct virtio_pci pci;
 	} disks[MACHINE_DISKS_MAX];
-	bool has_rng;
+	bool has_net, has_rng;
+	struct virtio_net net;
+	struct virtio_pci net_pci;
 	struct virtio_rng rng;
 	struct virtio_pci rng_pci;
 };
@@ -56,6 +60,24 @@ static enum lodge_err create_rng(struct machine *m)
 	return rc;
 }
 
+static enum lodge_err create_net(struct machine *m)
+{
+	struct machine_virtio *v = m->virtio;
+	struct virtio_net_config config = { .net = m->config.net, .mem = m->config.mem, .posts = m->config.posts, .log = m->config.log };
+	enum lodge_err rc;
+
+	memcpy(config.mac, m->config.mac, sizeof(config.mac));
+	rc = virtio_net_init(&v->net, &config);
+	if (rc == LODGE_OK)
+		rc = virtio_pci_init(&v->net_pci, &(struct virtio_pci_config){ .dev = &v->net.dev,
+									       .bus = &m->pci,
+									       .slot = FIRST_SLOT + MACHINE_DISKS_MAX + 1,
+									       .class_device = CLASS_NETWORK,
+									       .msi = msi_sink(&m->msi) });
+	v->has_net = rc == LODGE_OK;
+	return rc;
+}
+
 enum lodge_err machine_virtio_create(struct machine *m)
 {
 	enum lodge_err rc = LODGE_OK;
@@ -69,6 +91,8 @@ enum lodge_err machine_virtio_create(struct machine *m)
 		rc = create_disk(m, i);
 	if (rc == LODGE_OK && m->config.rng)
 		rc = create_rng(m);
+	if (rc == LODGE_OK && m->config.net)
+		rc = create_net(m);
 	return rc;
 }
 
@@ -78,6 +102,8 @@ void machine_virtio_reset(struct machine *m)
 		virtio_pci_reset(&m->virtio->disks[i].pci);
 	if (m->virtio->has_rng)
 		virtio_pci_reset(&m->virtio->rng_pci);
+	if (m->virtio->has_net)
+		virtio_pci_reset(&m->virtio->net_pci);
 }
 
 void machine_virtio_stop(struct machine *m)
@@ -89,5 +115,9 @@ void machine_virtio_stop(struct machine *m)
 	if (m->virtio && m->virtio->has_rng) {
 		virtio_pci_fini(&m->virtio->rng_pci);
 		virtio_fini(&m->virtio->rng.dev);
+	}
+	if (m->virtio && m->virtio->has_net) {
+		virtio_pci_fini(&m->virtio->net_pci);
+		virtio_net_fini(&m->virtio->net);
 	}
 }

@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "cpu/x86/cpuid.h"
+#include "net/net.h"
 
 enum vm_accel { VM_ACCEL_AUTO, VM_ACCEL_KVM, VM_ACCEL_SOFT };
 
@@ -25,6 +26,34 @@ struct vm_disk {
 	bool read_only;
 };
 
+#define VM_FORWARDS_MAX 64
+#define VM_ALLOW_MAX 64
+
+/* A port of the host that leads to one of the guest. */
+struct vm_forward {
+	char address[16]; /* IPv4 */
+	bool udp;
+	uint16_t host_port, guest_port;
+};
+
+/* Addresses that the guest may reach: the first @prefix bits of an IPv6 address, or of an IPv4 one as ::ffff:a.b.c.d. */
+struct vm_allow {
+	char address[46];
+	unsigned prefix;
+	uint16_t port; /* 0: any */
+};
+
+enum vm_net_kind { VM_NET_NONE, VM_NET_USER };
+
+struct vm_net {
+	enum vm_net_kind kind;
+	uint8_t mac[NET_MAC_BYTES];
+	struct vm_forward forwards[VM_FORWARDS_MAX];
+	unsigned nforwards;
+	struct vm_allow allow[VM_ALLOW_MAX];
+	unsigned nallow; /* 0: everything */
+};
+
 /* Strings belong to the caller and outlive the VM. */
 struct vm_config {
 	const char *name;          /* letters, digits, '-', '_', '.'; NULL: none */
@@ -35,6 +64,7 @@ struct vm_config {
 	const char *firmware_vars; /* path or NULL */
 	struct vm_disk disks[VM_DISKS_MAX];
 	unsigned ndisks;
+	struct vm_net net;
 	uint64_t ram_bytes;
 	unsigned vcpus;
 	enum vm_accel accel;
