@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The process's one handler of synchronous faults. The engine's hook looks
+ * The process's one handler of synchronous faults. The engines' hooks look
  * first; a fault that is not its own is a crash: the crash hook puts the
  * terminal right, then the handler that was there before us (a sanitizer's, an
  * embedder's, or the default action) gets the signal.
@@ -18,6 +18,7 @@
 #include "host/linux/linux.h"
 
 #define FAULT_SIGNALS 6
+#define FAULT_HOOKS 4
 #define FAULT_STACK_BYTES ((size_t)128 * 1024) /* an AVX-512 frame, and sanitizers' reports */
 
 /*
@@ -27,7 +28,7 @@
 static struct {
 	pthread_once_t once;
 	int os_error;
-	_Atomic(host_fault_fn *) hook;
+	_Atomic(host_fault_fn *) hooks[FAULT_HOOKS]; /* filled from the first */
 	_Atomic(void (*)(void)) crash;
 	struct sigaction previous[FAULT_SIGNALS]; /* as fault_signal[] */
 } fault_state = { .once = PTHREAD_ONCE_INIT };
@@ -45,7 +46,7 @@ static const int gpr_index[16] = {
 	REG_R8,  REG_R9,  REG_R10, REG_R11, REG_R12, REG_R13, REG_R14, REG_R15,
 };
 
-static bool fault_is_hooked(host_fault_fn *hook, int kind, const siginfo_t *info, ucontext_t *uc)
+static bool fault_is_hooked(int kind, const siginfo_t *info, ucontext_t *uc)
 {
 	greg_t *regs = uc->uc_mcontext.gregs;
 	struct host_fault fault = {
@@ -59,7 +60,13 @@ static bool fault_is_hooked(host_fault_fn *hook, int kind, const siginfo_t *info
 
 	for (int i = 0; i < 16; i++)
 		fault.gpr[i] = (uint64_t *)(void *)&regs[gpr_index[i]];
-	return hook(&fault);
+	for (int i = 0; i < FAULT_HOOKS; i++) {
+		host_fault_fn *hook = atomic_load_explicit(&fault_state.hooks[i], memory_order_acquire);
+
+		if (hook && hook(&fault))
+			return true;
+	}
+	return false;
 }
 
 void linux_die_of_signal(int sig)
@@ -87,7 +94,6 @@ static void fault_pass_on(const struct sigaction *previous, int sig, siginfo_t *
 
 static void fault_handler(int sig, siginfo_t *info, void *context)
 {
-	host_fault_fn *hook = atomic_load_explicit(&fault_state.hook, memory_order_acquire);
 	void (*crash)(void) = atomic_load_explicit(&fault_state.crash, memory_order_acquire);
 	int saved = errno;
 	unsigned i = 0;
@@ -97,8 +103,7 @@ static void fault_handler(int sig, siginfo_t *info, void *context)
 	while (i < FAULT_SIGNALS - 1 && fault_signal[i].sig != sig)
 		i++;
 	/* Only what the CPU raised, not kill(2). */
-	if (hook && info->si_code > 0 && fault_signal[i].kind >= 0 &&
-	    fault_is_hooked(hook, fault_signal[i].kind, info, context)) {
+	if (info->si_code > 0 && fault_signal[i].kind >= 0 && fault_is_hooked(fault_signal[i].kind, info, context)) {
 		errno = saved;
 		return;
 	}
@@ -132,11 +137,13 @@ static enum lodge_err fault_handlers_once(struct lodge_error *err)
 
 enum lodge_err host_fault_hook_install(host_fault_fn *fn, struct lodge_error *err)
 {
-	host_fault_fn *expected = NULL;
+	for (int i = 0; i < FAULT_HOOKS; i++) {
+		host_fault_fn *expected = NULL;
 
-	if (!atomic_compare_exchange_strong(&fault_state.hook, &expected, fn) && expected != fn)
-		return error_set(err, LODGE_ERR_BUSY, "another fault hook is installed");
-	return fault_handlers_once(err);
+		if (atomic_compare_exchange_strong(&fault_state.hooks[i], &expected, fn) || expected == fn)
+			return fault_handlers_once(err);
+	}
+	return error_set(err, LODGE_ERR_BUSY, "too many fault hooks are installed");
 }
 
 enum lodge_err linux_crash_hook_install(void (*fn)(void), struct lodge_error *err)
