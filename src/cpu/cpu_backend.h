@@ -57,6 +57,9 @@ struct cpu_backend_ops {
 	/* A few milliseconds at most; may be NULL: usable everywhere. */
 	void (*probe)(struct cpu_probe *out);
 
+	/* Take what this engine cannot do out of @model. May be NULL: it can do everything. */
+	void (*model_adapt)(struct x86_cpu_model *model);
+
 	/* Can a guest have this model on this host? The error names what is missing. May be NULL: any that the builder accepts. */
 	enum lodge_err (*model_check)(const struct x86_cpu_model *model, struct lodge_error *err);
 
@@ -84,7 +87,10 @@ struct cpu_backend_ops {
 	void (*request)(struct cpu_vcpu *vcpu, uint32_t bits, uint32_t arg);
 	void (*stop)(struct cpu_vcpu *vcpu);
 
-	/* While the vcpu is not in run(). */
+	/*
+	 * While the vcpu is not in run(). What others asked of it before is in the state that get_state() gives, and void
+	 * for set_state(); interrupts that wait in the LAPIC are looked for by whoever runs it next.
+	 */
 	enum lodge_err (*get_state)(struct cpu_vcpu *vcpu, struct x86_state *out, struct lodge_error *err);
 	enum lodge_err (*set_state)(struct cpu_vcpu *vcpu, const struct x86_state *in, struct lodge_error *err);
 
@@ -92,6 +98,12 @@ struct cpu_backend_ops {
 
 	/* The memory map changed (all vcpus stopped or about to be asked to flush). */
 	enum lodge_err (*memory_changed)(struct cpu_vm *vm, struct lodge_error *err);
+
+	/*
+	 * Another engine ran this VM up to now: code, page tables and data changed unseen. Every vcpu has its state from
+	 * there by set_state() and none is in run().
+	 */
+	enum lodge_err (*taken_over)(struct cpu_vm *vm, struct lodge_error *err);
 };
 
 extern const struct cpu_backend_ops cpu_backend_soft;

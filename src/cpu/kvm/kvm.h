@@ -31,11 +31,10 @@ struct kvm_slot {
 
 struct cpu_vm {
 	struct cpu_vm_config config;
-	struct x86_cpu_model model; /* the config's without what needs KVM's own interrupt controllers */
 	int kvm_fd, vm_fd;
 	size_t run_bytes;
 	bool msr_known[KVM_MSRS]; /* of kvm_state.c's table: this KVM has it */
-	bool tsc_offset_attr; /* the guest's TSC offset can be set exactly */
+	bool tsc_offset_attr; /* the guest's TSC offset can be set and read exactly */
 	struct host_mutex slots_lock; /* guards slots */
 	struct kvm_slot slots[MEMORY_RANGES_MAX];
 	struct cpu_vcpu *vcpu[KVM_VCPUS_MAX];
@@ -58,6 +57,7 @@ struct cpu_vcpu {
 	bool ready;      /* KVM takes an interrupt now */
 	bool if_flag;    /* RFLAGS.IF, for a halted vcpu */
 	bool incomplete; /* an exit's result is handed over by the next KVM_RUN */
+	bool tlb_stale;  /* what KVM and the CPU remember of the guest's page tables may be wrong */
 	struct cpu_stats stats;
 };
 
@@ -66,8 +66,9 @@ enum lodge_err kvm_state_get(struct cpu_vcpu *v, struct lodge_error *err) LODGE_
 enum lodge_err kvm_state_put(struct cpu_vcpu *v, struct lodge_error *err) LODGE_MUST_CHECK;
 /* Which MSRs this KVM holds. */
 enum lodge_err kvm_msrs_find(struct cpu_vm *vm, struct lodge_error *err) LODGE_MUST_CHECK;
-/* The guest's TSC is the host's plus s.tsc_offset from now on. */
+/* The guest's TSC is the host's plus s.tsc_offset from now on; _get: what the guest and KVM made of that. */
 enum lodge_err kvm_tsc_put(struct cpu_vcpu *v, struct lodge_error *err) LODGE_MUST_CHECK;
+void kvm_tsc_get(struct cpu_vcpu *v);
 
 /* kvm_fallback.c: execute the instruction at RIP by the interpreter. */
 enum lodge_err kvm_fallback(struct cpu_vcpu *v, struct lodge_error *err) LODGE_MUST_CHECK;
@@ -84,11 +85,15 @@ void kvm_probe(struct cpu_probe *out);
 
 /* kvm_slots.c */
 enum lodge_err kvm_slots_update(struct cpu_vm *vm, struct lodge_error *err) LODGE_MUST_CHECK;
+/* Make KVM forget what it derived from page tables in guest memory; needed when they were changed by others than its vcpus. */
+enum lodge_err kvm_slots_forget(struct cpu_vm *vm, struct lodge_error *err) LODGE_MUST_CHECK;
 
 /* kvm_vcpu.c */
 enum lodge_err kvm_vcpu_open(struct cpu_vcpu *v, unsigned index, struct lodge_error *err) LODGE_MUST_CHECK;
 void kvm_vcpu_close(struct cpu_vcpu *v);
 enum cpu_exit kvm_vcpu_run(struct cpu_vcpu *v, struct lodge_error *err);
+/* While it does not run: its whole state, requests not yet served included, to v->cpu->s. */
+enum lodge_err kvm_vcpu_settle(struct cpu_vcpu *v, struct lodge_error *err) LODGE_MUST_CHECK;
 void kvm_vcpu_request(struct cpu_vcpu *v, uint32_t bits, uint32_t arg);
 enum lodge_err kvm_signal_install(struct lodge_error *err) LODGE_MUST_CHECK;
 

@@ -16,6 +16,17 @@ static void interpreter_enter(struct x86_cpu *cpu)
 	mmu_flush_all(cpu);
 }
 
+/* The instruction drops translations: KVM's must go, too. */
+static void on_flush(struct x86_cpu *cpu, bool global LODGE_UNUSED)
+{
+	((struct cpu_vcpu *)cpu->engine)->tlb_stale = true;
+}
+
+static void on_flush_page(struct x86_cpu *cpu, uint64_t lin LODGE_UNUSED)
+{
+	((struct cpu_vcpu *)cpu->engine)->tlb_stale = true;
+}
+
 enum lodge_err kvm_fallback(struct cpu_vcpu *v, struct lodge_error *err)
 {
 	struct x86_cpu *cpu = v->cpu;
@@ -27,8 +38,13 @@ enum lodge_err kvm_fallback(struct cpu_vcpu *v, struct lodge_error *err)
 		cpu->s.event_valid = 0;
 	cpu->s.activity = X86_RUNNING;
 	interpreter_enter(cpu);
+	cpu->engine = v;
+	cpu->on_tlb_flush = on_flush;
+	cpu->on_tlb_flush_page = on_flush_page;
 	v->stats.kvm_fallback_insns++;
 	x86_step(cpu);
 	cpu_leave(cpu);
+	cpu->on_tlb_flush = NULL;
+	cpu->on_tlb_flush_page = NULL;
 	return kvm_state_put(v, err);
 }

@@ -5,7 +5,9 @@
  * kvm_exit.c finds the range again.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <sys/ioctl.h>
+#include <unistd.h>
 #include "cpu/kvm/kvm.h"
 
 static struct kvm_slot slot_for(const struct memory_range *r)
@@ -61,6 +63,42 @@ static enum lodge_err slot_provide(struct cpu_vm *vm, const struct kvm_slot *wan
 	if (free == MEMORY_RANGES_MAX)
 		return error_set(err, LODGE_ERR_RANGE, "guest memory is in too many pieces for KVM");
 	return slot_set(vm, free, want, err);
+}
+
+/* Does the CPU walk the guest's page tables itself? Else KVM keeps copies of them, which follow only what its vcpus write. */
+static bool paging_is_nested(void)
+{
+	static const char *const files[] = { "/sys/module/kvm_intel/parameters/ept", "/sys/module/kvm_amd/parameters/npt" };
+
+	for (unsigned i = 0; i < ARRAY_LEN(files); i++) {
+		int fd = open(files[i], O_RDONLY | O_CLOEXEC);
+		char answer = 'N';
+
+		if (fd < 0)
+			continue;
+		if (read(fd, &answer, 1) != 1)
+			answer = 'N';
+		close(fd);
+		if (answer == 'Y' || answer == '1')
+			return true;
+	}
+	return false;
+}
+
+enum lodge_err kvm_slots_forget(struct cpu_vm *vm, struct lodge_error *err)
+{
+	static const struct kvm_slot none;
+	enum lodge_err rc = LODGE_OK;
+
+	if (paging_is_nested())
+		return LODGE_OK;
+	/* KVM drops all of it for a slot that goes. */
+	host_mutex_lock(&vm->slots_lock);
+	for (unsigned i = 0; i < MEMORY_RANGES_MAX && rc == LODGE_OK; i++)
+		if (vm->slots[i].bytes)
+			rc = slot_set(vm, i, &none, err);
+	host_mutex_unlock(&vm->slots_lock);
+	return rc == LODGE_OK ? kvm_slots_update(vm, err) : rc;
 }
 
 enum lodge_err kvm_slots_update(struct cpu_vm *vm, struct lodge_error *err)

@@ -341,6 +341,19 @@ enum lodge_err kvm_state_get(struct cpu_vcpu *v, struct lodge_error *err)
 	return msrs_exchange(v, false, err);
 }
 
+/* KVM flushes the guest's TLB for a register that changes, as the CPU would; there is no other way to ask for it. */
+static enum lodge_err sregs_load(struct cpu_vcpu *v, struct kvm_sregs2 *sregs, struct lodge_error *err)
+{
+	if (v->tlb_stale) {
+		sregs->cr4 ^= X86_CR4_PGE;
+		if (ioctl(v->fd, KVM_SET_SREGS2, sregs))
+			return fail(err, "system registers");
+		sregs->cr4 ^= X86_CR4_PGE;
+		v->tlb_stale = false;
+	}
+	return ioctl(v->fd, KVM_SET_SREGS2, sregs) ? fail(err, "system registers") : LODGE_OK;
+}
+
 enum lodge_err kvm_state_put(struct cpu_vcpu *v, struct lodge_error *err)
 {
 	const struct x86_state *s = &v->cpu->s;
@@ -351,8 +364,8 @@ enum lodge_err kvm_state_put(struct cpu_vcpu *v, struct lodge_error *err)
 
 	sregs_put(v, &sregs);
 	events_put(s, &events);
-	if (ioctl(v->fd, KVM_SET_SREGS2, &sregs))
-		return fail(err, "system registers");
+	if (sregs_load(v, &sregs, err) != LODGE_OK)
+		return err->code;
 	if (ioctl(v->fd, KVM_SET_REGS, &regs))
 		return fail(err, "registers");
 	if (xsave_put(v, err) != LODGE_OK || msrs_exchange(v, true, err) != LODGE_OK)
@@ -380,4 +393,14 @@ enum lodge_err kvm_tsc_put(struct cpu_vcpu *v, struct lodge_error *err)
 	v->vm->tsc_offset_attr = false;
 	list.tsc.data = __builtin_ia32_rdtsc() + offset;
 	return ioctl(v->fd, KVM_SET_MSRS, &list) == 1 ? LODGE_OK : fail(err, "time-stamp counter");
+}
+
+void kvm_tsc_get(struct cpu_vcpu *v)
+{
+	uint64_t offset;
+	struct kvm_device_attr attr = { .group = KVM_VCPU_TSC_CTRL, .attr = KVM_VCPU_TSC_OFFSET, .addr = (uintptr_t)&offset };
+
+	/* Without it the last offset stays: a guest's WRMSR to the TSC is lost, which is better than a clock that jumps. */
+	if (v->vm->tsc_offset_attr && !ioctl(v->fd, KVM_GET_DEVICE_ATTR, &attr))
+		v->cpu->s.tsc_offset = offset;
 }

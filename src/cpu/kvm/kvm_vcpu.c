@@ -57,7 +57,7 @@ static enum lodge_err cpu_open(struct cpu_vcpu *v, unsigned index, struct lodge_
 	v->cpu = host_alloc_sparse(sizeof(*v->cpu));
 	if (!v->cpu)
 		return error_set(err, LODGE_ERR_NOMEM, "out of memory for vcpu %u", index);
-	v->cpu->model = &v->vm->model;
+	v->cpu->model = v->vm->config.model;
 	v->cpu->mem = v->vm->config.mem;
 	v->cpu->index = index;
 	cpu_reset(v->cpu, index == 0);
@@ -147,6 +147,22 @@ static enum lodge_err serve_startup(struct cpu_vcpu *v, uint32_t bits, struct lo
 	x86_serve_requests(v->cpu);
 	atomic_store(&v->cpu->request, 0);
 	return kvm_state_put(v, err);
+}
+
+enum lodge_err kvm_vcpu_settle(struct cpu_vcpu *v, struct lodge_error *err)
+{
+	uint32_t bits = request_take(v, CPU_REQ_INIT | CPU_REQ_SIPI | CPU_REQ_NMI);
+
+	if (v->cpu->s.activity == X86_SHUTDOWN)
+		return LODGE_OK;
+	if ((bits & (CPU_REQ_INIT | CPU_REQ_SIPI)) && serve_startup(v, bits & (CPU_REQ_INIT | CPU_REQ_SIPI), err) != LODGE_OK)
+		return err->code;
+	if (kvm_state_get(v, err) != LODGE_OK)
+		return err->code;
+	kvm_tsc_get(v);
+	if (bits & CPU_REQ_NMI)
+		v->cpu->s.nmi_pending = 1;
+	return LODGE_OK;
 }
 
 static enum lodge_err serve(struct cpu_vcpu *v, bool *done, enum cpu_exit *exit, struct lodge_error *err)

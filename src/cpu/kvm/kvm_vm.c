@@ -9,6 +9,7 @@
 #include <unistd.h>
 #include "cpu/kvm/kvm.h"
 #include "cpu/x86/fpu.h"
+#include "cpu/x86/pv.h"
 
 #define HV_FEATURES_LEAF 0x40000001u
 /* Intel's real mode without "unrestricted guest" wants these four pages; below firmware, above the APICs. */
@@ -133,10 +134,8 @@ static enum lodge_err vm_create(const struct cpu_vm_config *config, struct cpu_v
 	if (!vm)
 		return error_set(err, LODGE_ERR_NOMEM, "out of memory");
 	vm->config = *config;
-	vm->model = *config->model;
 	vm->kvm_fd = vm->vm_fd = -1;
 	vm->tsc_offset_attr = true;
-	model_adapt(&vm->model);
 	rc = device_open(vm, err);
 	if (rc == LODGE_OK)
 		rc = capabilities_check(vm, err);
@@ -194,6 +193,7 @@ static enum lodge_err thread_init(struct cpu_vcpu *v, struct lodge_error *err)
 
 	v->thread = pthread_self();
 	cpu_current = v->cpu;
+	x86_pv_thread_begins(v->cpu);
 	sigemptyset(&set);
 	sigaddset(&set, SIGUSR1);
 	if (pthread_sigmask(SIG_UNBLOCK, &set, NULL))
@@ -214,7 +214,7 @@ static void vcpu_stop(struct cpu_vcpu *v)
 
 static enum lodge_err get_state(struct cpu_vcpu *v, struct x86_state *out, struct lodge_error *err)
 {
-	enum lodge_err rc = v->cpu->s.activity == X86_SHUTDOWN ? LODGE_OK : kvm_state_get(v, err);
+	enum lodge_err rc = kvm_vcpu_settle(v, err);
 
 	*out = v->cpu->s;
 	return rc;
@@ -224,6 +224,11 @@ static enum lodge_err set_state(struct cpu_vcpu *v, const struct x86_state *in, 
 {
 	v->cpu->s = *in;
 	v->cpu->s.rflags |= X86_FLAG_ONE;
+	/* KVM wakes nobody that sleeps here. */
+	if (in->activity == X86_HALTED && in->nmi_pending && !in->nmi_blocked)
+		v->cpu->s.activity = X86_RUNNING;
+	v->incomplete = false;
+	v->tlb_stale = true;
 	cpu_fp_loaded(v->cpu);
 	cpu_update_mode(v->cpu);
 	atomic_store_explicit(&v->request, CPU_REQ_INTR, memory_order_seq_cst);
@@ -241,6 +246,7 @@ static void stats(struct cpu_vcpu *v, struct cpu_stats *out)
 const struct cpu_backend_ops cpu_backend_kvm = {
 	.name = "kvm",
 	.probe = kvm_probe,
+	.model_adapt = model_adapt,
 	.model_check = kvm_model_check,
 	.vm_create = vm_create,
 	.vm_destroy = vm_destroy,
@@ -255,4 +261,5 @@ const struct cpu_backend_ops cpu_backend_kvm = {
 	.set_state = set_state,
 	.stats = stats,
 	.memory_changed = kvm_slots_update,
+	.taken_over = kvm_slots_forget,
 };

@@ -3,6 +3,7 @@
 #include "base/checked.h"
 #include "cpu/soft/emit.h"
 #include "cpu/x86/fpu.h"
+#include "cpu/x86/pv.h"
 
 struct cpu_vm {
 	struct soft_vm soft;
@@ -197,6 +198,7 @@ static enum lodge_err soft_thread_init(struct cpu_vcpu *vcpu, struct lodge_error
 		return e;
 	host_set_gs_base(vcpu);
 	cpu_current = &vcpu->soft.cpu;
+	x86_pv_thread_begins(&vcpu->soft.cpu);
 	return LODGE_OK;
 }
 
@@ -231,8 +233,14 @@ static void soft_stop(struct cpu_vcpu *vcpu)
 
 static enum lodge_err soft_get_state(struct cpu_vcpu *vcpu, struct x86_state *out, struct lodge_error *err)
 {
+	struct soft_vcpu *v = &vcpu->soft;
+
 	(void)err;
-	*out = vcpu->soft.cpu.s;
+	soft_engine_enter(v);
+	x86_settle_requests(&v->cpu);
+	cpu_leave(&v->cpu);
+	soft_engine_leave(v);
+	*out = v->cpu.s;
 	return LODGE_OK;
 }
 
@@ -273,6 +281,14 @@ static enum lodge_err soft_memory_changed(struct cpu_vm *vm, struct lodge_error 
 	return LODGE_OK;
 }
 
+/* Writes that another engine's guest made are unknown to the code map. */
+static enum lodge_err soft_taken_over(struct cpu_vm *vm, struct lodge_error *err)
+{
+	vm->soft.config.mem->written_ctx = &vm->soft;
+	vm->soft.config.mem->written = soft_memory_written;
+	return soft_memory_changed(vm, err);
+}
+
 const struct cpu_backend_ops cpu_backend_soft = {
 	.name = "soft",
 	.vm_create = soft_vm_create,
@@ -288,4 +304,5 @@ const struct cpu_backend_ops cpu_backend_soft = {
 	.set_state = soft_set_state,
 	.stats = soft_stats,
 	.memory_changed = soft_memory_changed,
+	.taken_over = soft_taken_over,
 };

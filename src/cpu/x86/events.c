@@ -99,6 +99,14 @@ static bool serve_intr(struct x86_cpu *cpu)
 	return true;
 }
 
+void x86_settle_requests(struct x86_cpu *cpu)
+{
+	serve_init(cpu);
+	serve_sipi(cpu);
+	if (request_take(cpu, CPU_REQ_NMI))
+		cpu->s.nmi_pending = 1;
+}
+
 bool x86_serve_requests(struct x86_cpu *cpu)
 {
 	bool event;

@@ -61,6 +61,9 @@ bool x86_soft_interrupt(struct x86_cpu *cpu, uint8_t vector, unsigned insn_len) 
  */
 bool x86_serve_requests(struct x86_cpu *cpu);
 
+/* For a vcpu that stops: INIT, SIPI and NMI that were asked of it and not served become part of its state. */
+void x86_settle_requests(struct x86_cpu *cpu);
+
 /* Effective address (offset in its segment) of insn's memory operand. */
 uint64_t x86_ea(const struct x86_cpu *cpu, const struct insn *insn);
 

@@ -149,6 +149,12 @@ void x86_pv_steal_update(struct x86_cpu *cpu)
 	cpu->steal_seen_ns = now;
 }
 
+void x86_pv_thread_begins(struct x86_cpu *cpu)
+{
+	cpu->steal_seen_ns = host_thread_runqueue_wait_ns();
+	cpu->steal_next_tsc = 0;
+}
+
 static void steal_enable(struct x86_cpu *cpu)
 {
 	uint8_t *p;

@@ -18,4 +18,7 @@ void x86_pv_wake(struct x86_cpu *cpu);
 /* Bring the steal-time record up to date; cheap when called often. */
 void x86_pv_steal_update(struct x86_cpu *cpu);
 
+/* The vcpu runs on this thread from now on, whose waits for a CPU are counted from zero. */
+void x86_pv_thread_begins(struct x86_cpu *cpu);
+
 #endif
