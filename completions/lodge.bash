@@ -5,13 +5,15 @@ _lodge_run()
 {
 	case $prev in
 	--kernel | --initrd | --disk | --firmware | --firmware-vars | --status-file | --debugcon) mapfile -t COMPREPLY < <(compgen -f -- "$cur") ;;
+	--every) mapfile -t COMPREPLY < <(compgen -W '1 10 100' -- "$cur") ;;
+	--to) mapfile -t COMPREPLY < <(compgen -W 'kvm soft' -- "$cur") ;;
 	--accel) mapfile -t COMPREPLY < <(compgen -W 'auto kvm soft' -- "$cur") ;;
 	--cpu) mapfile -t COMPREPLY < <(compgen -W 'auto v1 v2 v3' -- "$cur") ;;
 	-c | --cpus) mapfile -t COMPREPLY < <(compgen -W '1 2 4 8 16' -- "$cur") ;;
 	-m | --memory) mapfile -t COMPREPLY < <(compgen -W '512M 1G 2G 4G' -- "$cur") ;;
 	--publish | -p | --allow | --mac | --append | --name | -n | --code-cache | --soft-opts) ;;
 	*)
-		mapfile -t COMPREPLY < <(compgen -W '--kernel --initrd --append --disk --firmware --firmware-vars --memory --cpus --accel --cpu --name
+		mapfile -t COMPREPLY < <(compgen -W "$1"' --kernel --initrd --append --disk --firmware --firmware-vars --memory --cpus --accel --cpu --name
 			--rng --net --publish --allow --mac --hpet --no-reboot --debug-exit --debugcon --stats --status-file --code-cache --soft-opts --help --' -- "$cur")
 		;;
 	esac
@@ -23,7 +25,7 @@ _lodge()
 
 	COMPREPLY=()
 	if [ "$COMP_CWORD" = 1 ]; then
-		mapfile -t COMPREPLY < <(compgen -W 'run disk doctor version help' -- "$cur")
+		mapfile -t COMPREPLY < <(compgen -W 'run disk doctor debug version help' -- "$cur")
 		return
 	fi
 	for word in "${COMP_WORDS[@]:2:COMP_CWORD-2}"; do
@@ -31,9 +33,16 @@ _lodge()
 	done
 	case ${COMP_WORDS[1]} in
 	run) _lodge_run ;;
+	debug)
+		if [ "$COMP_CWORD" = 2 ]; then
+			mapfile -t COMPREPLY < <(compgen -W 'hop' -- "$cur")
+		else
+			_lodge_run '--every --to'
+		fi
+		;;
 	disk) mapfile -t COMPREPLY < <(compgen -f -W 'create info convert' -- "$cur") ;;
 	doctor | version) mapfile -t COMPREPLY < <(compgen -W '--json' -- "$cur") ;;
-	help) mapfile -t COMPREPLY < <(compgen -W 'run disk doctor version help roadmap' -- "$cur") ;;
+	help) mapfile -t COMPREPLY < <(compgen -W 'run disk doctor debug version help roadmap' -- "$cur") ;;
 	esac
 }
 

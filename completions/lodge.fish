@@ -1,18 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
 # fish completion for lodge(1)
 
-set -l verbs run disk doctor version help
+set -l verbs run disk doctor debug version help
 complete -c lodge -f
 complete -c lodge -n "not __fish_seen_subcommand_from $verbs" -a run -d 'Boot a virtual machine'
 complete -c lodge -n "not __fish_seen_subcommand_from $verbs" -a disk -d 'Make, explain and copy disk images'
 complete -c lodge -n "not __fish_seen_subcommand_from $verbs" -a doctor -d 'Say what this host can do'
+complete -c lodge -n "not __fish_seen_subcommand_from $verbs" -a debug -d 'Look inside, test engines against each other'
 complete -c lodge -n "not __fish_seen_subcommand_from $verbs" -a version -d 'Print the version'
 complete -c lodge -n "not __fish_seen_subcommand_from $verbs" -a help -d 'Explain a verb, or roadmap'
-complete -c lodge -n '__fish_seen_subcommand_from help' -a 'run disk doctor version roadmap'
+complete -c lodge -n '__fish_seen_subcommand_from help' -a 'run disk doctor debug version roadmap'
+complete -c lodge -n '__fish_seen_subcommand_from debug' -a hop -d 'A run that moves between engines'
+complete -c lodge -n '__fish_seen_subcommand_from hop' -l every -x -a '1 10 100' -d 'Milliseconds between moves'
+complete -c lodge -n '__fish_seen_subcommand_from hop' -l to -x -a 'kvm soft' -d 'The other engine'
 complete -c lodge -n '__fish_seen_subcommand_from disk' -F -a 'create info convert'
 complete -c lodge -n '__fish_seen_subcommand_from doctor version' -l json -d 'As JSON'
 
-set -l run '__fish_seen_subcommand_from run; and not contains -- -- (commandline -opc)'
+set -l run '__fish_seen_subcommand_from run hop; and not contains -- -- (commandline -opc)'
 complete -c lodge -n "$run" -l kernel -rF -d 'Kernel to boot'
 complete -c lodge -n "$run" -l initrd -rF -d 'Initial RAM disk'
 complete -c lodge -n "$run" -l append -x -d 'More for the command line of the kernel'

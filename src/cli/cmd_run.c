@@ -334,6 +334,8 @@ static int finish(struct run *r, enum lodge_err rc, const struct lodge_error *er
 	} else {
 		if (run_end_sentence(&o, sentence, sizeof(sentence)))
 			cli_say(sentence);
+		if (r->options.hop)
+			fprintf(stderr, "lodge: %u hops between %s\n", r->result.hops, vm_engine(r->vm));
 		if (r->options.config.stats)
 			run_report_stats(stderr, r->vm);
 	}
@@ -360,7 +362,7 @@ static void clean_up(struct run *r)
 	options_free(&r->options);
 }
 
-static int run(int argc, char **argv)
+static int run_verb(int argc, char **argv, bool hop)
 {
 	struct run *r = calloc(1, sizeof(*r));
 	struct lodge_error err = { 0 };
@@ -370,12 +372,13 @@ static int run(int argc, char **argv)
 	if (!r)
 		return cli_fail_text("out of memory");
 	r->debugcon_fd = -1;
+	r->options.hop = hop;
 	r->signals = (struct event_watch){ .fd = -1, .fn = on_signal, .ctx = r };
 	r->terminal = host_terminal_present(STDIN_FILENO);
 	log_init(&r->log, log_to_stderr, r, LOG_WARN);
 	rc = options_parse(&r->options, argc, argv, &err);
 	if (rc == LODGE_OK && r->options.help) {
-		fputs(help, stdout);
+		fputs(hop ? cli_debug.help : help, stdout);
 		options_free(&r->options);
 		free(r);
 		return CLI_OK;
@@ -393,6 +396,16 @@ static int run(int argc, char **argv)
 	clean_up(r);
 	free(r);
 	return status;
+}
+
+static int run(int argc, char **argv)
+{
+	return run_verb(argc, argv, false);
+}
+
+int cli_run_hopping(int argc, char **argv)
+{
+	return run_verb(argc, argv, true);
 }
 
 const struct cli_verb cli_run = { .name = "run", .summary = "boot a virtual machine", .help = help, .run = run };

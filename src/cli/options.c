@@ -13,8 +13,12 @@
 /* Linux on this machine: its console, no probing of timers that are known to work, no distrust of a TSC that is kept in step. */
 #define KERNEL_DEFAULTS "console=ttyS0 no_timer_check tsc=reliable"
 
+#define HOP_MS_DEFAULT 100
+#define HOP_MS_MAX 3600000u
+
 enum { OPT_KERNEL = 256, OPT_DISK, OPT_INITRD, OPT_APPEND, OPT_FIRMWARE, OPT_VARS, OPT_ACCEL, OPT_CPU, OPT_HPET, OPT_RNG, OPT_NET, OPT_MAC,
-       OPT_ALLOW, OPT_NO_REBOOT, OPT_DEBUG_EXIT, OPT_STATS, OPT_STATUS_FILE, OPT_DEBUGCON, OPT_CODE_CACHE, OPT_SOFT_OPTS, OPT_HELP };
+       OPT_ALLOW, OPT_NO_REBOOT, OPT_DEBUG_EXIT, OPT_STATS, OPT_STATUS_FILE, OPT_DEBUGCON, OPT_CODE_CACHE, OPT_SOFT_OPTS, OPT_EVERY, OPT_TO,
+       OPT_HELP };
 
 static const struct option options[] = {
 	{ "kernel", required_argument, NULL, OPT_KERNEL },
@@ -41,6 +45,8 @@ static const struct option options[] = {
 	{ "status-file", required_argument, NULL, OPT_STATUS_FILE },
 	{ "code-cache", required_argument, NULL, OPT_CODE_CACHE },
 	{ "soft-opts", required_argument, NULL, OPT_SOFT_OPTS },
+	{ "every", required_argument, NULL, OPT_EVERY },
+	{ "to", required_argument, NULL, OPT_TO },
 	{ "help", no_argument, NULL, OPT_HELP },
 	{ NULL, 0, NULL, 0 },
 };
@@ -88,6 +94,28 @@ static enum lodge_err parse_debug_exit(struct vm_config *c, const char *arg, str
 	if (!parse_number(arg, 0xffff, &n))
 		return error_set(err, LODGE_ERR_ARG, "--debug-exit='%s' is no port: write for example --debug-exit=0xf4", arg);
 	c->debug_exit_port = (uint16_t)n;
+	return LODGE_OK;
+}
+
+/* The options of `lodge debug hop`. */
+static enum lodge_err parse_hop(struct run_options *o, int opt, const char *arg, struct lodge_error *err)
+{
+	static const char *const engines[] = { "kvm", "soft", NULL };
+	struct vm_config *c = &o->config;
+	unsigned long n;
+	unsigned choice;
+
+	if (!o->hop)
+		return error_set(err, LODGE_ERR_ARG, "--%s is an option of `lodge debug hop`", opt == OPT_TO ? "to" : "every");
+	if (opt == OPT_TO) {
+		if (parse_choice("to", arg, engines, &choice, err) != LODGE_OK)
+			return err->code;
+		c->hop_to = choice ? VM_ACCEL_SOFT : VM_ACCEL_KVM;
+		return LODGE_OK;
+	}
+	if (!parse_number(arg, HOP_MS_MAX, &n) || !n)
+		return error_set(err, LODGE_ERR_ARG, "--every '%s' is no time: write milliseconds from 1 to %u", arg, HOP_MS_MAX);
+	c->hop_ms = (unsigned)n;
 	return LODGE_OK;
 }
 
@@ -172,6 +200,7 @@ static enum lodge_err parse_one(struct run_options *o, int opt, const char *arg,
 	case OPT_STATUS_FILE: o->status_file = arg; return LODGE_OK;
 	case OPT_DEBUGCON: o->debugcon = arg; return LODGE_OK;
 	case OPT_SOFT_OPTS: c->soft_opts = arg; return LODGE_OK;
+	case OPT_EVERY: case OPT_TO: return parse_hop(o, opt, arg, err);
 	case OPT_HELP: case 'h': o->help = true; return LODGE_OK;
 	case OPT_CODE_CACHE: return parse_size("--code-cache", arg, &c->code_cache_bytes, err);
 	case OPT_DEBUG_EXIT: return parse_debug_exit(c, arg, err);
@@ -183,6 +212,8 @@ static enum lodge_err parse_one(struct run_options *o, int opt, const char *arg,
 		c->vcpus = (unsigned)n;
 		return LODGE_OK;
 	case OPT_ACCEL:
+		if (o->hop)
+			return error_set(err, LODGE_ERR_ARG, "`lodge debug hop` starts on soft; the other engine is named by --to, not --accel");
 		rc = parse_choice("accel", arg, accels, &choice, err);
 		c->accel = rc ? c->accel : (enum vm_accel)choice;
 		return rc;
@@ -301,6 +332,8 @@ enum lodge_err options_parse(struct run_options *o, int argc, char **argv, struc
 	enum lodge_err rc;
 
 	vm_config_defaults(&o->config);
+	o->config.hop_ms = o->hop ? HOP_MS_DEFAULT : 0;
+	o->config.hop_to = VM_ACCEL_KVM;
 	rc = parse_all(o, argc, argv, err);
 	if (rc != LODGE_OK && !o->status_file)
 		find_status_file(o, argc, argv);

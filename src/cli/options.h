@@ -19,12 +19,13 @@ struct run_options {
 	const char *debugcon; /* path or NULL */
 	char *command; /* quoted for sh; NULL: none */
 	bool help;
+	bool hop; /* set by the caller: as `lodge debug hop` takes them */
 	char *append, *kernel, *initrd;
 	char *disks[VM_DISKS_MAX]; /* what config.disks point into */
 };
 
 /*
- * Fill @o, zeroed, from argv[1..]. On failure what was understood so far stays,
+ * Fill @o, zeroed but for what the caller says, from argv[1..]. On failure what was understood so far stays,
  * and status_file is right even if it stands behind the mistake.
  */
 enum lodge_err options_parse(struct run_options *o, int argc, char **argv, struct lodge_error *err) LODGE_MUST_CHECK;

@@ -2,12 +2,17 @@
 /* The choice of engine; see backends.h. */
 #include "vm/backends.h"
 
+const struct cpu_backend_ops *vm_backend(enum vm_accel accel)
+{
+	return accel == VM_ACCEL_KVM ? &cpu_backend_kvm : &cpu_backend_soft;
+}
+
 enum lodge_err vm_backend_choose(enum vm_accel accel, const struct cpu_backend_ops **out, const char **why, struct lodge_error *err)
 {
 	struct cpu_probe kvm = { 0 };
 
 	(void)err;
-	*out = accel == VM_ACCEL_KVM ? &cpu_backend_kvm : &cpu_backend_soft;
+	*out = vm_backend(accel);
 	*why = "asked for";
 	if (accel != VM_ACCEL_AUTO)
 		return LODGE_OK;

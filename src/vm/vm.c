@@ -11,6 +11,7 @@
 #include "machine/machine.h"
 #include "vm/backends.h"
 #include "vm/disk.h"
+#include "vm/engine.h"
 #include "vm/nat.h"
 #include "vm/vm.h"
 
@@ -21,7 +22,6 @@
 struct vm_vcpu {
 	struct vm *vm;
 	unsigned index;
-	struct cpu_vcpu *cpu;
 	struct host_thread thread;
 	struct lodge_error error;
 };
@@ -29,7 +29,6 @@ struct vm_vcpu {
 struct vm {
 	struct vm_config config;
 	struct vm_host host;
-	const struct cpu_backend_ops *ops;
 	const char *why;
 	struct host_file kernel, initrd, firmware, firmware_vars;
 	struct disk *disks[VM_DISKS_MAX];
@@ -38,7 +37,8 @@ struct vm {
 	struct guest_memory mem;
 	struct x86_cpu_model model;
 	struct machine *machine;
-	struct cpu_vm *cpu_vm;
+	struct vm_engine engines[2]; /* the second one for hops */
+	struct vm_engine *engine; /* where the vcpus are; changed while none runs */
 	struct vm_vcpu vcpu[MACHINE_VCPUS_MAX];
 	uint64_t tsc_offset;
 	_Atomic bool stopping;
@@ -46,7 +46,7 @@ struct vm {
 	struct host_mutex lock; /* guards result and failure */
 	struct vm_result result;
 	struct lodge_error failure;
-	struct timer second;
+	struct timer second, hop;
 };
 
 /* ---- events ---- */
@@ -103,8 +103,7 @@ static void on_vcpu_request(void *ctx, unsigned vcpu, uint32_t bits, uint32_t ar
 {
 	struct vm *vm = ctx;
 
-	if (vcpu < vm->config.vcpus && vm->vcpu[vcpu].cpu)
-		vm->ops->request(vm->vcpu[vcpu].cpu, bits, arg);
+	engine_request(vm->engine, vcpu, bits, arg);
 }
 
 static void on_memory_changed(void *ctx)
@@ -112,8 +111,9 @@ static void on_memory_changed(void *ctx)
 	struct vm *vm = ctx;
 	struct lodge_error err = { 0 };
 
-	if (vm->cpu_vm && vm->ops->memory_changed(vm->cpu_vm, &err) != LODGE_OK)
-		vm_fail(vm, &err);
+	for (unsigned i = 0; i < ARRAY_LEN(vm->engines); i++)
+		if (engine_memory_changed(&vm->engines[i], &err) != LODGE_OK)
+			vm_fail(vm, &err);
 }
 
 static uint64_t read_tsc(void *ctx, unsigned vcpu)
@@ -151,13 +151,15 @@ static void vcpu_thread(void *ctx)
 {
 	struct vm_vcpu *v = ctx;
 	struct vm *vm = v->vm;
+	const struct cpu_backend_ops *ops = vm->engine->ops;
+	struct cpu_vcpu *cpu = vm->engine->vcpu[v->index];
 
-	if (vm->ops->thread_init(v->cpu, &v->error) != LODGE_OK) {
+	if (ops->thread_init(cpu, &v->error) != LODGE_OK) {
 		vm_fail(vm, &v->error);
 		return;
 	}
 	while (!atomic_load(&vm->stopping)) {
-		enum cpu_exit exit = vm->ops->run(v->cpu, &v->error);
+		enum cpu_exit exit = ops->run(cpu, &v->error);
 
 		if (exit == CPU_EXIT_STOPPED)
 			continue;
@@ -167,7 +169,7 @@ static void vcpu_thread(void *ctx)
 			vm_end(vm, VM_END_TRIPLE_FAULT, v->index);
 		break;
 	}
-	vm->ops->thread_fini(v->cpu);
+	ops->thread_fini(cpu);
 }
 
 static enum lodge_err vcpus_start(struct vm *vm, struct lodge_error *err)
@@ -188,11 +190,32 @@ static enum lodge_err vcpus_start(struct vm *vm, struct lodge_error *err)
 static void vcpus_stop(struct vm *vm)
 {
 	atomic_store(&vm->stopping, true);
-	for (unsigned i = 0; i < vm->config.vcpus; i++)
-		if (vm->vcpu[i].cpu)
-			vm->ops->stop(vm->vcpu[i].cpu);
+	engine_stop(vm->engine);
 	for (unsigned i = 0; i < vm->config.vcpus; i++)
 		host_thread_join(&vm->vcpu[i].thread);
+}
+
+/*
+ * Time for the other engine. The vcpus' threads end and new ones start there, so that each engine finds threads as it
+ * leaves them; whatever else sends interrupts runs on this thread.
+ */
+static void on_hop(void *ctx)
+{
+	struct vm *vm = ctx;
+	struct vm_engine *to = &vm->engines[vm->engine == &vm->engines[0]];
+	struct lodge_error err = { 0 };
+	enum lodge_err rc;
+
+	vcpus_stop(vm);
+	rc = engine_move(vm->engine, to, &err);
+	if (rc == LODGE_OK) {
+		vm->engine = to;
+		vm->result.hops++;
+		rc = vcpus_start(vm, &err);
+	}
+	if (rc != LODGE_OK)
+		vm_fail(vm, &err);
+	timer_arm(&vm->hop, timer_now(&vm->hop) + UINT64_C(1000000) * vm->config.hop_ms);
 }
 
 /* Every device and vcpu to power-on, boot images in place. Vcpus are stopped. */
@@ -205,7 +228,7 @@ static enum lodge_err vm_power_on(struct vm *vm, struct lodge_error *err)
 
 		x86_state_reset(&state, &vm->model, i, i == 0);
 		machine_boot_state(vm->machine, i, &state);
-		rc = vm->ops->set_state(vm->vcpu[i].cpu, &state, err);
+		rc = vm->engine->ops->set_state(vm->engine->vcpu[i], &state, err);
 	}
 	return rc;
 }
@@ -295,12 +318,34 @@ static enum lodge_err build_cpus(struct vm *vm, struct lodge_error *err)
 	struct cpu_vm_config config = { .mem = &vm->mem, .model = &vm->model, .log = vm->host.log, .vcpus = vm->config.vcpus,
 					.stats = vm->config.stats, .soft_opts = vm->config.soft_opts,
 					.code_cache_bytes = vm->config.code_cache_bytes };
-	enum lodge_err rc = vm->ops->vm_create(&config, &vm->cpu_vm, err);
+	enum lodge_err rc = LODGE_OK;
 
-	for (unsigned i = 0; i < vm->config.vcpus && rc == LODGE_OK; i++) {
-		vm->vcpu[i].vm = vm;
-		vm->vcpu[i].index = i;
-		rc = vm->ops->vcpu_create(vm->cpu_vm, i, machine_env(), machine_vcpu_ctx(vm->machine, i), &vm->vcpu[i].cpu, err);
+	for (unsigned i = 0; i < vm->config.vcpus; i++)
+		vm->vcpu[i] = (struct vm_vcpu){ .vm = vm, .index = i };
+	/* The first engine last: what they tell guest memory about themselves is its. */
+	for (unsigned i = ARRAY_LEN(vm->engines); i-- && rc == LODGE_OK;)
+		if (vm->engines[i].ops)
+			rc = engine_init(&vm->engines[i], &config, vm->machine, err);
+	return rc;
+}
+
+static bool vm_uses_kvm(const struct vm *vm)
+{
+	return vm->engines[0].ops == &cpu_backend_kvm || vm->engines[1].ops == &cpu_backend_kvm;
+}
+
+/* Make the model what every engine that the VM will run on can do, or say which cannot. */
+static enum lodge_err fit_model(struct vm *vm, struct lodge_error *err)
+{
+	enum lodge_err rc = LODGE_OK;
+
+	for (unsigned i = 0; i < ARRAY_LEN(vm->engines) && rc == LODGE_OK; i++) {
+		const struct cpu_backend_ops *ops = vm->engines[i].ops;
+
+		if (ops && ops->model_adapt)
+			ops->model_adapt(&vm->model);
+		if (ops && ops->model_check)
+			rc = ops->model_check(&vm->model, err);
 	}
 	return rc;
 }
@@ -309,15 +354,15 @@ static enum lodge_err build_cpus(struct vm *vm, struct lodge_error *err)
 static enum lodge_err build_model(struct vm *vm, uint32_t khz, struct lodge_error *err)
 {
 	const struct vm_config *c = &vm->config;
-	enum cpu_speculation speculation = vm->ops == &cpu_backend_kvm ? CPU_SPEC_HOST_TRUE : CPU_SPEC_SOFT_ASSUMED;
+	enum cpu_speculation speculation = vm_uses_kvm(vm) ? CPU_SPEC_HOST_TRUE : CPU_SPEC_SOFT_ASSUMED;
 	enum cpu_level level = c->level;
 	enum lodge_err rc;
 
 	for (;;) {
 		*err = (struct lodge_error){ 0 };
 		rc = cpu_model_build(&vm->model, level, c->vendor, speculation, c->vcpus, khz, true, err);
-		if (rc == LODGE_OK && vm->ops->model_check)
-			rc = vm->ops->model_check(&vm->model, err);
+		if (rc == LODGE_OK)
+			rc = fit_model(vm, err);
 		level = vm->model.level;
 		if (rc != LODGE_ERR_UNSUPPORTED || c->level != CPU_LEVEL_AUTO || level <= CPU_V1)
 			return rc;
@@ -325,10 +370,23 @@ static enum lodge_err build_model(struct vm *vm, uint32_t khz, struct lodge_erro
 	}
 }
 
+static enum lodge_err choose_engines(struct vm *vm, struct lodge_error *err)
+{
+	const struct vm_config *c = &vm->config;
+
+	vm->engine = &vm->engines[0];
+	if (!c->hop_ms)
+		return vm_backend_choose(c->accel, &vm->engines[0].ops, &vm->why, err);
+	vm->engines[0].ops = vm_backend(VM_ACCEL_SOFT);
+	vm->engines[1].ops = vm_backend(c->hop_to);
+	vm->why = "in turn";
+	return LODGE_OK;
+}
+
 static enum lodge_err vm_build(struct vm *vm, struct lodge_error *err)
 {
 	const struct vm_config *c = &vm->config;
-	enum lodge_err rc = vm_backend_choose(c->accel, &vm->ops, &vm->why, err);
+	enum lodge_err rc = choose_engines(vm, err);
 	uint64_t khz = host_tsc_khz();
 
 	if (rc == LODGE_OK && !khz)
@@ -367,6 +425,7 @@ enum lodge_err vm_create(const struct vm_config *config, const struct vm_host *h
 	vm->ram.fd = -1;
 	vm->tsc_offset = 0 - __builtin_ia32_rdtsc();
 	timer_init(&vm->second, event_loop_timers(host->loop), on_second, vm);
+	timer_init(&vm->hop, event_loop_timers(host->loop), on_hop, vm);
 	rc = vm_build(vm, err);
 	if (rc != LODGE_OK) {
 		vm_destroy(vm);
@@ -381,13 +440,9 @@ void vm_destroy(struct vm *vm)
 	if (!vm)
 		return;
 	timer_disarm(&vm->second);
-	for (unsigned i = 0; i < vm->config.vcpus; i++)
-		if (vm->vcpu[i].cpu)
-			vm->ops->vcpu_destroy(vm->vcpu[i].cpu);
-	for (unsigned i = 0; i < vm->config.vcpus; i++)
-		vm->vcpu[i].cpu = NULL; /* disks that finish their last requests may still interrupt */
-	if (vm->cpu_vm)
-		vm->ops->vm_destroy(vm->cpu_vm);
+	timer_disarm(&vm->hop);
+	for (unsigned i = 0; i < ARRAY_LEN(vm->engines); i++)
+		engine_fini(&vm->engines[i]);
 	if (vm->machine)
 		machine_destroy(vm->machine);
 	for (unsigned i = 0; i < vm->config.ndisks; i++)
@@ -407,6 +462,8 @@ enum lodge_err vm_run(struct vm *vm, struct vm_result *result, struct lodge_erro
 	bool again;
 
 	on_second(vm);
+	if (vm->config.hop_ms)
+		timer_arm(&vm->hop, timer_now(&vm->hop) + UINT64_C(1000000) * vm->config.hop_ms);
 	do {
 		atomic_store(&vm->reset_wanted, false);
 		rc = vm_power_on(vm, err);
@@ -428,7 +485,20 @@ enum lodge_err vm_run(struct vm *vm, struct vm_result *result, struct lodge_erro
 
 const struct chardev_client *vm_serial(struct vm *vm, unsigned port) { return machine_serial(vm->machine, port); }
 unsigned vm_vcpus(const struct vm *vm) { return vm->config.vcpus; }
-void vm_stats(const struct vm *vm, unsigned vcpu, struct cpu_stats *out) { vm->ops->stats(vm->vcpu[vcpu].cpu, out); }
-const char *vm_engine(const struct vm *vm) { return vm->ops->name; }
+
+void vm_stats(const struct vm *vm, unsigned vcpu, struct cpu_stats *out)
+{
+	*out = (struct cpu_stats){ 0 };
+	for (unsigned i = 0; i < ARRAY_LEN(vm->engines); i++)
+		engine_stats_add(&vm->engines[i], vcpu, out);
+}
+
+const char *vm_engine(const struct vm *vm)
+{
+	if (!vm->config.hop_ms)
+		return vm->engine->ops->name;
+	return vm_uses_kvm(vm) ? "soft and kvm" : "soft and another soft";
+}
+
 const char *vm_engine_why(const struct vm *vm) { return vm->why; }
 const struct x86_cpu_model *vm_cpu_model(const struct vm *vm) { return &vm->model; }

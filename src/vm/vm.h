@@ -29,6 +29,7 @@ struct vm_result {
 	enum vm_end end;
 	uint32_t value;
 	unsigned resets;
+	unsigned hops; /* moves to another engine */
 };
 
 /* What the caller lends; everything outlives the VM. */
@@ -53,7 +54,7 @@ const struct chardev_client *vm_serial(struct vm *vm, unsigned port);
 unsigned vm_vcpus(const struct vm *vm);
 /* After vm_run() (or for a rough look while it runs). */
 void vm_stats(const struct vm *vm, unsigned vcpu, struct cpu_stats *out);
-const char *vm_engine(const struct vm *vm);
+const char *vm_engine(const struct vm *vm); /* under hops: "soft and kvm" */
 const char *vm_engine_why(const struct vm *vm);
 const struct x86_cpu_model *vm_cpu_model(const struct vm *vm);
 

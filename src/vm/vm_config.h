@@ -68,6 +68,8 @@ struct vm_config {
 	uint64_t ram_bytes;
 	unsigned vcpus;
 	enum vm_accel accel;
+	unsigned hop_ms; /* move to another engine and back every so often: a test (`lodge debug hop`); 0: stay */
+	enum vm_accel hop_to; /* with hop_ms: from soft to here */
 	enum cpu_level level;
 	enum cpu_vendor vendor;
 	bool hpet;
