@@ -4,7 +4,7 @@
 
 void sysenter_entry(void);
 __asm__(".pushsection .text\nsysenter_entry: mov %cs, entry_cs; mov %ss, entry_ss; mov %rsp, entry_sp; pushf; popq entry_flags\n"
-	"mov %rbx, %rcx; mov %rbp, %rdx; rex.w sysexit\n.popsection");
+	"mov %rbp, %rcx; mov %rbx, %rdx; rex.w sysexit\n.popsection");
 volatile u32 entry_cs, entry_ss;
 volatile word entry_sp, entry_flags;
 CODE(user, "mov %rsp, %rbp; lea 1f(%rip), %rbx; sysenter; hlt; 1: mov %cs, %eax; mov %ss, %ecx; mov %rsp, %rdx\n" USER_END);
