@@ -103,13 +103,20 @@ void run_report_stats(FILE *f, const struct vm *vm)
 		struct cpu_stats s;
 
 		vm_stats(vm, i, &s);
-		fprintf(f, "vcpu %u: instructions %llu, translated %.3f %%, interpreted %llu\n", i, ull(s.insns), percent(s.insns_translated, s.insns),
+		fprintf(f, "vcpu %u: instructions %llu, translated %.3f %%, interpreted %llu", i, ull(s.insns), percent(s.insns_translated, s.insns),
 			ull(s.insns_interpreted));
+		if (s.run_ns)
+			fprintf(f, "; %.0f million a second", (double)s.insns * 1e3 / (double)s.run_ns);
+		fputc('\n', f);
 		fprintf(f, "        blocks %llu translated in %llu ms, %llu invalidated, %llu evicted; code %llu bytes for %llu of the guest's\n",
 			ull(s.blocks_translated), ull(s.translate_ns / 1000000), ull(s.blocks_invalidated), ull(s.blocks_evicted), ull(s.code_bytes),
 			ull(s.guest_code_bytes));
 		fprintf(f, "        TLB fills %llu, flushes %llu; exceptions %llu, interrupts %llu; MMIO %llu, port I/O %llu\n", ull(s.tlb_fills),
 			ull(s.tlb_flushes), ull(s.exceptions), ull(s.interrupts), ull(s.mmio), ull(s.port_io));
+		fprintf(f, "        exits: links %llu, indirect %llu, returns %llu, requests %llu, untranslated %llu; calls of the interpreter %llu\n",
+			ull(s.exit_links), ull(s.exit_indirect), ull(s.exit_returns), ull(s.exit_requests), ull(s.exit_steps), ull(s.exit_interpreter));
+		fprintf(f, "        TLB misses: filled %llu, interpreted %llu, groups taken apart %llu\n", ull(s.slow_fills), ull(s.slow_interpreted),
+			ull(s.slow_groups));
 		fprintf(f, "        halts %llu, idle %llu ms; KVM exits %llu, interpreted for KVM %llu\n", ull(s.halts), ull(s.idle_ns / 1000000),
 			ull(s.kvm_exits), ull(s.kvm_fallback_insns));
 	}

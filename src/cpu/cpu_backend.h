@@ -39,7 +39,11 @@ struct cpu_stats {
 	uint64_t blocks_translated, blocks_evicted, blocks_invalidated, code_bytes, guest_code_bytes;
 	uint64_t tlb_fills, tlb_flushes, exceptions, interrupts, mmio, port_io, halts;
 	uint64_t kvm_exits, kvm_fallback_insns;
-	uint64_t translate_ns, idle_ns;
+	uint64_t translate_ns, idle_ns, run_ns; /* run_ns: with translation, without idling */
+	/* Why the software CPU left translated code for C, by kind. */
+	uint64_t exit_links, exit_indirect, exit_returns, exit_requests, exit_steps, exit_interpreter;
+	/* Its accesses that missed the soft TLB: filled, interpreted, and groups that had to be checked apart. */
+	uint64_t slow_fills, slow_interpreted, slow_groups;
 };
 
 /* What an engine finds out about this host before a VM exists. */

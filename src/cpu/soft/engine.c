@@ -36,6 +36,7 @@ uint64_t soft_interp_site(struct soft_vcpu *v, const struct soft_site *site)
 	if (v->cpu.code_mode != X86_MODE_64)
 		next = (uint32_t)next;
 	v->jit_insns--;
+	v->stats.exit_interpreter++;
 	interpret(v, site->rip, &site->insn);
 	if (!site->ends && v->cpu.s.rip == next && v->invalidations == invalidations && !v->shadow_reset && !v->cpu.s.interrupt_shadow) {
 		cpu_fpu_enter(&v->cpu);
@@ -57,9 +58,11 @@ static uint64_t slow_access(struct soft_vcpu *v, uint64_t lin, const struct soft
 		if (mmu_fill(cpu, lin, kind == TLB_WRITE ? X86_WRITE : X86_READ, cpu->tlb_mode) &&
 		    cpu->tlb[cpu->tlb_mode][kind].entry[i].tag == (lin & ~UINT64_C(0xfff)) && v->invalidations == invalidations && !v->shadow_reset) {
 			cpu_fpu_enter(cpu);
+			v->stats.slow_fills++;
 			return 0;
 		}
 	}
+	v->stats.slow_interpreted++;
 	cpu->s.rip = data->rip;
 	v->jit_insns -= data->left;
 	v->shadow_rsp[cpu->tlb_mode] = v->jit_rsp + CALLED;
@@ -105,9 +108,11 @@ static uint64_t slow_group(struct soft_vcpu *v, uint64_t lin, const struct soft_
 		if (mmu_fill(cpu, lin, kind == TLB_WRITE ? X86_WRITE : X86_READ, cpu->tlb_mode) &&
 		    cpu->tlb[cpu->tlb_mode][kind].entry[i].tag == (lin & ~UINT64_C(0xfff)) && v->invalidations == invalidations && !v->shadow_reset) {
 			cpu_fpu_enter(cpu);
+			v->stats.slow_fills++;
 			return 0;
 		}
 	}
+	v->stats.slow_groups++;
 	if (v->invalidations == invalidations)
 		note_group_miss(v, &v->blocks[data->block]);
 	cpu->s.rip = v->single_rip = data->rip;
@@ -167,6 +172,17 @@ static void stir(struct soft_vcpu *v)
 		soft_block_kill(v, &v->blocks[chaos(v) % v->nblocks]);
 }
 
+/* Has the code at @gpa run often enough to be worth translating? */
+static bool warm(struct soft_vcpu *v, uint64_t gpa)
+{
+	uint8_t *heat = &v->heat[soft_heat_index(gpa)];
+
+	if (*heat >= SOFT_HEAT_ENOUGH || v->vm->options.eager)
+		return true;
+	(*heat)++;
+	return false;
+}
+
 /* Is the code at @gpa written so often that translating it does not pay now? */
 static bool churns(struct soft_vcpu *v, uint64_t gpa)
 {
@@ -178,6 +194,17 @@ static bool churns(struct soft_vcpu *v, uint64_t gpa)
 	return true;
 }
 
+/* soft_translate(), timed when somebody wants to know. */
+static struct soft_block *translate(struct soft_vcpu *v, uint32_t key, unsigned user, unsigned index)
+{
+	uint64_t start = v->vm->config.stats ? host_clock_ns() : 0;
+	struct soft_block *b = soft_translate(v, key, user, index);
+
+	if (v->vm->config.stats)
+		v->stats.translate_ns += host_clock_ns() - start;
+	return b;
+}
+
 /* The block for s.rip; NULL when the interpreter should take a step instead (which also raises fetch faults). */
 static struct soft_block *current_block(struct soft_vcpu *v)
 {
@@ -186,6 +213,7 @@ static struct soft_block *current_block(struct soft_vcpu *v)
 	bool translatable;
 	uint32_t key = soft_mode_key(cpu, &translatable);
 	struct soft_block *b;
+	uint64_t gpa;
 
 	if (!translatable || v->vm->options.interp)
 		return NULL;
@@ -198,15 +226,16 @@ static struct soft_block *current_block(struct soft_vcpu *v)
 	}
 	if (cpu->marks[TLB_NMODES * TLB_NKINDS + user].nonglobal[index / 64] >> (index % 64) & 1)
 		v->shadow_nonglobal |= 1u << cpu->tlb_mode;
-	b = soft_block_find(v, cpu->s.rip, cpu->itlb[user].gpa_page[index] | (cpu->s.rip & 0xfff), key);
+	gpa = cpu->itlb[user].gpa_page[index] | (cpu->s.rip & 0xfff);
+	b = soft_block_find(v, cpu->s.rip, gpa, key);
 	if (b)
 		return b;
-	if (churns(v, cpu->itlb[user].gpa_page[index] | (cpu->s.rip & 0xfff)))
+	if (!warm(v, gpa) || churns(v, gpa))
 		return NULL;
 	/* Finding may have filled the second page of a straddler over this entry. */
 	if (!mmu_exec_entry(cpu, cpu->s.rip, &index))
 		return NULL;
-	return soft_translate(v, key, user, index);
+	return translate(v, key, user, index);
 }
 
 /*
@@ -277,6 +306,18 @@ static void remember(struct soft_vcpu *v, const struct way *way, struct soft_blo
 		soft_ibtc_fill(v, b);
 }
 
+/* Interpret up to a branch, so that code becomes warm where blocks begin. */
+static void interpret_run(struct soft_vcpu *v)
+{
+	struct x86_cpu *cpu = &v->cpu;
+	uint64_t rip;
+
+	do {
+		rip = cpu->s.rip;
+		v->stats.insns_interpreted++;
+	} while (x86_step(cpu) == X86_STEP_OK && cpu->s.rip - rip - 1 < X86_INSN_MAX && (cpu->s.rip ^ rip) < 4096 && !due(v));
+}
+
 /* The code to run at s.rip; 0 after doing something else, a step of the interpreter for one. */
 static uint64_t find_code(struct soft_vcpu *v, const struct way *way)
 {
@@ -287,7 +328,8 @@ static uint64_t find_code(struct soft_vcpu *v, const struct way *way)
 		return code;
 	b = current_block(v);
 	if (!b) {
-		soft_step(v);
+		v->stats.exit_steps++;
+		interpret_run(v);
 		return 0;
 	}
 	remember(v, way, b);
@@ -307,10 +349,13 @@ static struct way after(struct soft_vcpu *v, uint64_t exit)
 		v->cpu.s.rip = v->single_rip = link->target;
 		v->single = link->single;
 		way.link = link->from->dead ? NULL : link;
+		v->stats.exit_links++;
 	} else if (exit == SOFT_EXIT_STEP || exit == SOFT_EXIT_STEP_INDIRECT) {
 		v->jit_insns--;
+		v->stats.exit_indirect++;
 		soft_step(v);
 	} else if (exit == SOFT_EXIT_INDIRECT) {
+		v->stats.exit_returns++;
 		finish_ret(v);
 	}
 	way.invalidations = v->invalidations;
@@ -329,8 +374,10 @@ static void run_blocks(struct soft_vcpu *v)
 		if (!code)
 			continue;
 		exit = enter(v, code);
-		if (exit == SOFT_EXIT_REQUEST)
+		if (exit == SOFT_EXIT_REQUEST) {
+			v->stats.exit_requests++;
 			return;
+		}
 		way = after(v, exit);
 	}
 }
@@ -373,6 +420,7 @@ static void serve_engine_requests(struct soft_vcpu *v)
 enum cpu_exit soft_run(struct soft_vcpu *v, struct lodge_error *err)
 {
 	enum cpu_exit exit = CPU_EXIT_STOPPED;
+	uint64_t start = host_clock_ns(), idle = v->stats.idle_ns;
 
 	(void)err;
 	soft_engine_enter(v);
@@ -397,5 +445,6 @@ enum cpu_exit soft_run(struct soft_vcpu *v, struct lodge_error *err)
 	}
 	cpu_leave(&v->cpu);
 	soft_engine_leave(v);
+	v->stats.run_ns += host_clock_ns() - start - (v->stats.idle_ns - idle);
 	return exit;
 }

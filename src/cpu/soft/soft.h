@@ -36,6 +36,9 @@
 #define SOFT_CHURN 4096u
 #define SOFT_CHURN_KILLS 4u
 #define SOFT_CHURN_VISITS 64u
+/* Code is interpreted so many times before it is translated: most code of a boot runs once or twice. */
+#define SOFT_HEAT 65536u
+#define SOFT_HEAT_ENOUGH 3u
 #define SOFT_NO_CELL UINT32_MAX
 #define SOFT_SHADOW_BYTES 65536u
 
@@ -137,6 +140,7 @@ struct soft_options {
 	bool nonative; /* x87, SSE and AVX by the interpreter */
 	bool nopext;   /* do not use BMI2 in generated code */
 	bool nogroup;  /* every memory access is checked on its own */
+	bool eager;    /* translate code when it runs for the first time */
 	bool chaos;    /* random flushes, unlinks and requests at safe points */
 };
 
@@ -215,6 +219,7 @@ struct soft_vcpu {
 	struct {
 		uint8_t kills, visits;
 	} churn[SOFT_CHURN];
+	uint8_t heat[SOFT_HEAT];        /* hashed by guest physical address: visits of the interpreter before translation */
 	/* Hashed by RIP: how often in quick succession a group crossed pages or could not be cached, and when last. */
 	uint8_t group_misses[SOFT_GROUP_MISSES];
 	uint64_t group_missed[SOFT_GROUP_MISSES]; /* host TSC */
@@ -251,6 +256,11 @@ struct soft_vm {
 static inline unsigned soft_group_miss_index(uint64_t rip)
 {
 	return (unsigned)(rip * UINT64_C(0x9e3779b97f4a7c15) >> 32) & (SOFT_GROUP_MISSES - 1);
+}
+
+static inline unsigned soft_heat_index(uint64_t gpa)
+{
+	return (unsigned)(gpa * UINT64_C(0x9e3779b97f4a7c15) >> 48) % SOFT_HEAT;
 }
 
 static inline unsigned soft_churn_index(uint64_t gpa)
