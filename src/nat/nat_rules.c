@@ -54,18 +54,24 @@ static bool in_range(const struct in6_addr *a, const struct nat_rule *r)
 	return !rest || !((a->s6_addr[whole] ^ r->address.s6_addr[whole]) >> (8 - rest));
 }
 
+static bool is_ipv4(const struct destination *d, const uint8_t *ipv4)
+{
+	struct in6_addr a;
+
+	map_ipv4(&a, ipv4);
+	return !memcmp(&a, &d->address, sizeof(a));
+}
+
 /* DHCP, the name server, IPv6's neighbours and routers. */
 static bool keeps_network_going(const struct destination *d)
 {
-	static const uint8_t names4[4] = { 10, 0, 2, 3 };
+	static const uint8_t gateway[4] = { 10, 0, 2, 2 }, broadcast[4] = { 255, 255, 255, 255 }, names4[4] = { 10, 0, 2, 3 };
 	static const uint8_t names6[16] = { 0xfe, 0xc0, [15] = 3 };
-	struct in6_addr names;
 
-	map_ipv4(&names, names4);
 	if (d->protocol == UDP && d->port == 67)
-		return true;
-	if (d->port == 53 && (!memcmp(&names, &d->address, 16) || !memcmp(names6, &d->address, 16)))
-		return true;
+		return is_ipv4(d, broadcast) || is_ipv4(d, gateway);
+	if (d->port == 53)
+		return is_ipv4(d, names4) || !memcmp(names6, &d->address, 16);
 	return d->protocol == ICMPV6 && (d->address.s6_addr[0] == 0xff || (d->address.s6_addr[0] == 0xfe && d->address.s6_addr[1] >= 0x80));
 }
 
