@@ -4,17 +4,19 @@
 _lodge_run()
 {
 	case $prev in
-	--kernel | --initrd | --disk | --firmware | --firmware-vars | --status-file | --debugcon) mapfile -t COMPREPLY < <(compgen -f -- "$cur") ;;
+	--kernel | --initrd | --disk | --firmware | --firmware-vars | --status-file | --debugcon | --net-pcap) mapfile -t COMPREPLY < <(compgen -f -- "$cur") ;;
+	--net) mapfile -t COMPREPLY < <(compgen -W 'none user tap: bridge:' -- "$cur") ;;
 	--every) mapfile -t COMPREPLY < <(compgen -W '1 10 100' -- "$cur") ;;
 	--to) mapfile -t COMPREPLY < <(compgen -W 'kvm soft' -- "$cur") ;;
 	--accel) mapfile -t COMPREPLY < <(compgen -W 'auto kvm soft' -- "$cur") ;;
 	--cpu) mapfile -t COMPREPLY < <(compgen -W 'auto v1 v2 v3' -- "$cur") ;;
 	-c | --cpus) mapfile -t COMPREPLY < <(compgen -W '1 2 4 8 16' -- "$cur") ;;
 	-m | --memory) mapfile -t COMPREPLY < <(compgen -W '512M 1G 2G 4G' -- "$cur") ;;
-	--publish | -p | --allow | --mac | --append | --name | -n | --code-cache | --soft-opts) ;;
+	--publish | -p | --net-limit | --allow | --mac | --append | --name | -n | --code-cache | --soft-opts) ;;
 	*)
 		mapfile -t COMPREPLY < <(compgen -W "$1"' --kernel --initrd --append --disk --firmware --firmware-vars --memory --cpus --accel --cpu --name
-			--rng --net --publish --allow --mac --hpet --no-reboot --debug-exit --debugcon --stats --status-file --code-cache --soft-opts --help --' -- "$cur")
+			--rng --net --net-limit --net-pcap --publish --allow --mac --hpet --no-reboot
+			 --debug-exit --debugcon --stats --status-file --code-cache --soft-opts --help --' -- "$cur")
 		;;
 	esac
 }

@@ -17,8 +17,8 @@
 #define HOP_MS_MAX 3600000u
 
 enum { OPT_KERNEL = 256, OPT_DISK, OPT_INITRD, OPT_APPEND, OPT_FIRMWARE, OPT_VARS, OPT_ACCEL, OPT_CPU, OPT_HPET, OPT_RNG, OPT_NET, OPT_MAC,
-       OPT_ALLOW, OPT_NO_REBOOT, OPT_DEBUG_EXIT, OPT_STATS, OPT_STATUS_FILE, OPT_DEBUGCON, OPT_CODE_CACHE, OPT_SOFT_OPTS, OPT_EVERY, OPT_TO,
-       OPT_HELP };
+       OPT_ALLOW, OPT_PCAP, OPT_NET_LIMIT, OPT_NO_REBOOT, OPT_DEBUG_EXIT, OPT_STATS, OPT_STATUS_FILE, OPT_DEBUGCON, OPT_CODE_CACHE, OPT_SOFT_OPTS,
+       OPT_EVERY, OPT_TO, OPT_HELP };
 
 static const struct option options[] = {
 	{ "kernel", required_argument, NULL, OPT_KERNEL },
@@ -35,6 +35,8 @@ static const struct option options[] = {
 	{ "hpet", no_argument, NULL, OPT_HPET },
 	{ "rng", no_argument, NULL, OPT_RNG },
 	{ "net", required_argument, NULL, OPT_NET },
+	{ "net-pcap", required_argument, NULL, OPT_PCAP },
+	{ "net-limit", required_argument, NULL, OPT_NET_LIMIT },
 	{ "publish", required_argument, NULL, 'p' },
 	{ "mac", required_argument, NULL, OPT_MAC },
 	{ "allow", required_argument, NULL, OPT_ALLOW },
@@ -179,7 +181,6 @@ static enum lodge_err parse_disk(struct run_options *o, const char *arg, struct 
 static enum lodge_err parse_one(struct run_options *o, int opt, const char *arg, struct lodge_error *err)
 {
 	static const char *const accels[] = { "auto", "kvm", "soft", NULL };
-	static const char *const nets[] = { "none", "user", NULL };
 	static const char *const levels[] = { "auto", "v1", "v2", "v3", NULL };
 	struct vm_config *c = &o->config;
 	unsigned long n;
@@ -220,10 +221,9 @@ static enum lodge_err parse_one(struct run_options *o, int opt, const char *arg,
 	case 'p': return options_forward(&c->net, arg, err);
 	case OPT_ALLOW: return options_allow(&c->net, arg, err);
 	case OPT_MAC: return options_mac(&c->net, arg, err);
-	case OPT_NET:
-		rc = parse_choice("net", arg, nets, &choice, err);
-		c->net.kind = rc ? c->net.kind : (enum vm_net_kind)choice;
-		return rc;
+	case OPT_NET: return options_net(&c->net, arg, err);
+	case OPT_PCAP: c->net.pcap = arg; return LODGE_OK;
+	case OPT_NET_LIMIT: return options_net_limit(&c->net, arg, err);
 	case OPT_CPU:
 		rc = parse_choice("cpu", arg, levels, &choice, err);
 		c->level = rc ? c->level : (enum cpu_level)choice;

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cli/cli.h"
 #include "cli/options_net.h"
 
 #define WORD_MAX 300
@@ -17,6 +18,48 @@ static bool parse_port(const char *text, uint16_t *out)
 
 	*out = (uint16_t)n;
 	return *text >= '0' && *text <= '9' && !*end && n >= 1 && n <= UINT16_MAX;
+}
+
+/* ---- --net, --net-limit ---- */
+
+enum lodge_err options_net(struct vm_net *net, const char *arg, struct lodge_error *err)
+{
+	static const char *const names[] = { "none", "user", "tap:", "bridge:", NULL };
+	const char *near = cli_nearest(arg, names);
+
+	for (unsigned i = 0; names[i]; i++) {
+		bool named = i >= VM_NET_TAP;
+
+		if (named ? strncmp(arg, names[i], strlen(names[i])) : strcmp(arg, names[i]))
+			continue;
+		net->kind = (enum vm_net_kind)i;
+		net->interface = named ? arg + strlen(names[i]) : NULL;
+		if (named && !*net->interface)
+			return error_set(err, LODGE_ERR_ARG, "--net %s needs the name of an interface behind the colon", arg);
+		return LODGE_OK;
+	}
+	if (near)
+		return error_set(err, LODGE_ERR_ARG, "--net does not know '%s'; did you mean '%s'?", arg, near);
+	return error_set(err, LODGE_ERR_ARG, "--net does not know '%s': write none, user, tap:NAME or bridge:NAME", arg);
+}
+
+enum lodge_err options_net_limit(struct vm_net *net, const char *arg, struct lodge_error *err)
+{
+	char *end;
+	unsigned long long n = strtoull(arg, &end, 10), unit = 1;
+
+	if (*end == 'K' || *end == 'k')
+		unit = 1000;
+	else if (*end == 'M')
+		unit = 1000000;
+	else if (*end == 'G')
+		unit = 1000000000;
+	end += unit > 1;
+	/* At least a few frames a second, and small enough to calculate with. */
+	if (*arg < '0' || *arg > '9' || *end || n > 1000000 || n * unit < 10000 || n * unit > 1000000000000)
+		return error_set(err, LODGE_ERR_ARG, "--net-limit '%s' is no rate: write bytes a second, for example 500K or 10M (at least 10K)", arg);
+	net->bytes_per_second = n * unit;
+	return LODGE_OK;
 }
 
 /* ---- -p ---- */

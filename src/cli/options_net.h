@@ -5,6 +5,10 @@
 
 #include "vm/vm_config.h"
 
+/* --net none|user|tap:NAME|bridge:NAME */
+enum lodge_err options_net(struct vm_net *net, const char *arg, struct lodge_error *err) LODGE_MUST_CHECK;
+/* --net-limit RATE: bytes a second, each way */
+enum lodge_err options_net_limit(struct vm_net *net, const char *arg, struct lodge_error *err) LODGE_MUST_CHECK;
 /* -p [IP:]HOST:GUEST[/udp] */
 enum lodge_err options_forward(struct vm_net *net, const char *arg, struct lodge_error *err) LODGE_MUST_CHECK;
 /* --allow HOST[:PORT]: an address, a range of them, or a name, which is looked up now. */

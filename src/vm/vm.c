@@ -12,7 +12,7 @@
 #include "vm/backends.h"
 #include "vm/disk.h"
 #include "vm/engine.h"
-#include "vm/nat.h"
+#include "vm/net.h"
 #include "vm/vm.h"
 
 #define KERNEL_MAX GIB(1)
@@ -32,7 +32,7 @@ struct vm {
 	const char *why;
 	struct host_file kernel, initrd, firmware, firmware_vars;
 	struct disk *disks[VM_DISKS_MAX];
-	struct nat *nat;
+	struct vm_network *net;
 	struct host_ram ram;
 	struct guest_memory mem;
 	struct x86_cpu_model model;
@@ -305,8 +305,8 @@ static enum lodge_err build_machine(struct vm *vm, struct lodge_error *err)
 		.ctx = vm,
 	};
 
-	if (vm->nat)
-		m.net = nat_backend(vm->nat);
+	if (vm->net)
+		m.net = vm_network_backend(vm->net);
 	memcpy(m.mac, c->net.mac, sizeof(m.mac));
 	for (unsigned i = 0; i < c->ndisks; i++)
 		m.disks[i] = (struct machine_disk){ .block = disk_block(vm->disks[i]), .serial = c->disks[i].serial };
@@ -395,8 +395,8 @@ static enum lodge_err vm_build(struct vm *vm, struct lodge_error *err)
 		rc = load_files(vm, err);
 	if (rc == LODGE_OK)
 		rc = open_disks(vm, err);
-	if (rc == LODGE_OK && c->net.kind == VM_NET_USER)
-		rc = nat_open(&c->net, vm->host.loop, vm->host.log, &vm->nat, err);
+	if (rc == LODGE_OK)
+		rc = vm_network_open(&c->net, vm->host.loop, vm->host.log, &vm->net, err);
 	if (rc == LODGE_OK)
 		rc = build_model(vm, (uint32_t)khz, err);
 	if (rc == LODGE_OK)
@@ -447,7 +447,7 @@ void vm_destroy(struct vm *vm)
 		machine_destroy(vm->machine);
 	for (unsigned i = 0; i < vm->config.ndisks; i++)
 		disk_close(vm->disks[i]);
-	nat_close(vm->nat);
+	vm_network_close(vm->net);
 	host_ram_destroy(&vm->ram);
 	host_file_unload(&vm->kernel);
 	host_file_unload(&vm->initrd);

@@ -52,8 +52,10 @@ enum lodge_err vm_config_validate(const struct vm_config *config, struct lodge_e
 		return error_set(err, LODGE_ERR_ARG, "the kernel command line is longer than %d bytes", VM_CMDLINE_MAX - 1);
 	if (config->debug_exit && config->debug_exit_port > 0xfffc)
 		return error_set(err, LODGE_ERR_ARG, "--debug-exit=0x%x: the port is 4 bytes wide and must end below 0x10000", config->debug_exit_port);
-	if (config->net.kind == VM_NET_NONE && (config->net.nforwards || config->net.nallow))
-		return error_set(err, LODGE_ERR_ARG, "%s needs a network: add --net user", config->net.nforwards ? "-p" : "--allow");
+	if (config->net.kind != VM_NET_USER && (config->net.nforwards || config->net.nallow))
+		return error_set(err, LODGE_ERR_ARG, "%s needs the network that Lodge makes itself: add --net user", config->net.nforwards ? "-p" : "--allow");
+	if (config->net.kind == VM_NET_NONE && (config->net.pcap || config->net.bytes_per_second))
+		return error_set(err, LODGE_ERR_ARG, "%s needs a network: add --net user", config->net.pcap ? "--net-pcap" : "--net-limit");
 	return disks_validate(config, err);
 }
 

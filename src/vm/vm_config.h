@@ -43,10 +43,13 @@ struct vm_allow {
 	uint16_t port; /* 0: any */
 };
 
-enum vm_net_kind { VM_NET_NONE, VM_NET_USER };
+enum vm_net_kind { VM_NET_NONE, VM_NET_USER, VM_NET_TAP, VM_NET_BRIDGE };
 
 struct vm_net {
 	enum vm_net_kind kind;
+	const char *interface;     /* tap and bridge: its name */
+	const char *pcap;          /* path: a record of all frames; NULL: none */
+	uint64_t bytes_per_second; /* each way; 0: no limit */
 	uint8_t mac[NET_MAC_BYTES];
 	struct vm_forward forwards[VM_FORWARDS_MAX];
 	unsigned nforwards;
