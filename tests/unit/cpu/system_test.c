@@ -269,8 +269,22 @@ static void syscall_and_sysret(void **state)
 	s->msr.sysenter_cs = 8;
 	assert_fault(&f->cpu, RUN(f, .op = X86_OP_SYSENTER), X86_EXC_UD, 0);
 	f->model.vendor = CPU_VENDOR_INTEL;
+	s->msr.sysenter_eip = UINT64_C(0xffffffff81000000);
+	s->msr.sysenter_esp = UINT64_C(0xffffc90000004000);
 	assert_true(RUN(f, .op = X86_OP_SYSENTER));
 	assert_int_equal(f->cpu.cpl, 0);
+	assert_int_equal(s->rip, UINT64_C(0xffffffff81000000));
+	assert_int_equal(s->gpr[X86_RSP], UINT64_C(0xffffc90000004000));
+	/* Back: RDX is where to, RCX the stack. */
+	s->gpr[X86_RDX] = UINT64_C(0x400000001234);
+	s->gpr[X86_RCX] = UINT64_C(0x7fff00001000);
+	assert_true(RUN(f, .op = X86_OP_SYSEXIT, .opsize = 8));
+	assert_int_equal(f->cpu.cpl, 3);
+	assert_int_equal(s->rip, UINT64_C(0x400000001234));
+	assert_int_equal(s->gpr[X86_RSP], UINT64_C(0x7fff00001000));
+	assert_int_equal(s->seg[X86_CS].sel, 8 + 32 + 3);
+	assert_int_equal(s->seg[X86_SS].sel, 8 + 40 + 3);
+	assert_fault(&f->cpu, RUN(f, .op = X86_OP_SYSEXIT, .opsize = 8), X86_EXC_GP, 0);
 }
 
 static void io_permission(void **state)
