@@ -44,7 +44,8 @@ static enum lodge_err options_parse(struct soft_options *o, const char *text, st
 			len++;
 		if (len && !option_set(o, text, len))
 			return error_set(err, LODGE_ERR_ARG,
-					 "unknown soft CPU switch '%.*s'; known: interp nolink noibtc notlb noflags oneinsn nonative nopext nogroup eager chaos",
+					 "unknown soft CPU switch '%.*s'; known: "
+					 "interp nolink noibtc notlb noflags oneinsn nonative nopext nogroup eager chaos",
 					 (int)len, text);
 		text += len;
 		if (*text == ',')
