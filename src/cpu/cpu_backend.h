@@ -23,6 +23,29 @@ enum cpu_exit {
 	CPU_EXIT_ERROR,    /* the engine cannot go on; the error says why */
 };
 
+/* Generated code where it was written and where it runs. */
+struct cpu_code {
+	const uint8_t *bytes;
+	size_t len;
+	uint64_t at;
+};
+
+/*
+ * A block that the soft engine has just translated, not linked to others yet.
+ * A call of one of @slow is followed by a jump and @slow_data bytes that are no code.
+ */
+#define CPU_SLOW_STUBS 8
+struct cpu_translation {
+	uint64_t rip;
+	unsigned guest_bits;      /* 32, 64; 0: no block but the fixed pieces of the code cache */
+	const uint8_t *guest;     /* up to the end of its first page */
+	size_t guest_len;
+	unsigned insns;
+	struct cpu_code hot, cold;
+	uint64_t slow[CPU_SLOW_STUBS];
+	size_t slow_data;
+};
+
 struct cpu_vm_config {
 	struct guest_memory *mem;
 	const struct x86_cpu_model *model;
@@ -31,6 +54,9 @@ struct cpu_vm_config {
 	bool stats;               /* count instructions (costs a little) */
 	const char *soft_opts;    /* soft: debug switches, e.g. "interp", "nolink,notlb,chaos"; NULL: defaults */
 	size_t code_cache_bytes;  /* soft: per vcpu, 0: default */
+	/* soft: told of everything that is generated, on the vcpu's thread or at its creation; for listings and audits. May be NULL. */
+	void (*translated)(void *ctx, const struct cpu_translation *t);
+	void *translated_ctx;
 };
 
 /* Statistics that `lodge run --stats` prints; counters an engine does not have are 0. */

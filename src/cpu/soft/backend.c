@@ -182,6 +182,7 @@ static enum lodge_err soft_vcpu_create(struct cpu_vm *vm, unsigned index, const 
 		return e;
 	}
 	soft_stubs_emit(v);
+	soft_translated(v, NULL, v->stubs.enter, v->cold_used);
 	e = soft_shadow_init(v, err);
 	if (e) {
 		soft_vcpu_destroy(vcpu);

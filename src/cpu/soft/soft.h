@@ -314,6 +314,9 @@ bool soft_code_claimed(const struct soft_vm *vm, uint64_t ram_page, unsigned off
 void soft_engine_enter(struct soft_vcpu *v);
 void soft_engine_leave(struct soft_vcpu *v);
 
+/* inspect.c: tell config.translated of block @b, whose cold code is the last of the cache, or, NULL, of the stubs. */
+void soft_translated(struct soft_vcpu *v, const struct soft_block *b, uint32_t hot, uint32_t cold);
+
 /* stubs.c, translate.c, fault.c, engine.c */
 void soft_stubs_emit(struct soft_vcpu *v);
 uint32_t soft_mode_key(const struct x86_cpu *cpu, bool *translatable);

@@ -429,6 +429,7 @@ struct soft_block *soft_translate(struct soft_vcpu *v, uint32_t key, unsigned us
 	struct tr t = { .v = v, .is64 = key & SOFT_KEY_64 };
 	int64_t to_rx = (int64_t)(v->area.rx - v->area.rw);
 	struct soft_block *b;
+	uint32_t hot, cold;
 
 	if (!v->cpu.itlb[user].hva[index])
 		return NULL;
@@ -447,10 +448,13 @@ struct soft_block *soft_translate(struct soft_vcpu *v, uint32_t key, unsigned us
 	if (!read_block(&t, insns, user, index))
 		return NULL;
 	find_live_flags(&t, insns);
+	hot = v->code_used;
+	cold = v->cold_used;
 	t.hot = (struct emit){ .p = v->area.rw + v->code_used, .end = v->area.rw + v->area.bytes / 2, .to_rx = to_rx };
 	t.cold = (struct emit){ .p = v->area.rw + v->cold_used, .end = v->area.rw + v->area.bytes, .to_rx = to_rx };
 	if (!emit_block(&t, insns))
 		return NULL;
 	soft_block_publish(v, b);
+	soft_translated(v, b, hot, cold);
 	return b;
 }
