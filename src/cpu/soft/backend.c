@@ -147,7 +147,7 @@ static void soft_vcpu_init(struct soft_vcpu *v, struct soft_vm *vm, unsigned ind
 	for (unsigned i = 0; i < TLB_NMODES; i++)
 		v->ibtc_key[i] = UINT32_MAX;
 	for (unsigned i = 0; i < TLB_NMODES; i++)
-		v->ibtc[i].key[SOFT_IBTC_ENTRIES - 1] = SOFT_IBTC_NEVER;
+		v->ibtc[i].entry[SOFT_IBTC_ENTRIES - 1].key = SOFT_IBTC_NEVER;
 	cpu->s.tsc_khz = vm->config.model ? vm->config.model->tsc_khz : 0;
 	cpu_reset(cpu, index == 0);
 }

@@ -209,7 +209,7 @@ void soft_flush_all_blocks(struct soft_vcpu *v)
 		for (uint32_t i = 0; i < v->nlive_ibtc[g]; i++) {
 			struct soft_ibtc *t = &v->ibtc[v->live_ibtc[g][i] >> 16];
 
-			t->key[v->live_ibtc[g][i] & 0xffff] = 0;
+			t->entry[v->live_ibtc[g][i] & 0xffff].key = 0;
 		}
 		v->nlive_ibtc[g] = v->nlive_cells[g] = 0;
 	}

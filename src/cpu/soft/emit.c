@@ -204,3 +204,27 @@ void emit_unpark_flags(struct emit *e)
 	emit8(e, 0x9e); /* sahf */
 	emit_load(e, HR_RAX, GS_FIELD(park_rax));
 }
+
+static struct host_mem ibtc_field(unsigned mode, size_t field)
+{
+	size_t table = offsetof(struct soft_vcpu, ibtc) + mode * sizeof(struct soft_ibtc);
+
+	return (struct host_mem){ .base = HR_S1, .index = HR_NONE, .gs = true, .disp = (int32_t)(table + field) };
+}
+
+void emit_ibtc_compare(struct emit *e, unsigned mode)
+{
+	struct host_mem key = ibtc_field(mode, offsetof(struct soft_ibtc, entry[0].key));
+
+	_Static_assert(sizeof(((struct soft_ibtc *)0)->entry[0]) == 1u << SOFT_IBTC_ENTRY_SHIFT, "soft_ibtc_index() times the entry's size is RIP times 2");
+	emit_lea32(e, HR_S1, (struct host_mem){ .base = HR_S0, .index = HR_S0 });
+	emit_op_reg(e, 0, 0, 0x81, 4, HR_S1); /* and */
+	emit32(e, (SOFT_IBTC_ENTRIES - 1) << SOFT_IBTC_ENTRY_SHIFT);
+	emit_op_reg(e, EMIT_W, 0, 0xf7, 2, HR_S0); /* not */
+	emit_op_mem(e, EMIT_W, 0, 0x3b, HR_S0, &key);
+}
+
+struct host_mem emit_ibtc_code(unsigned mode)
+{
+	return ibtc_field(mode, offsetof(struct soft_ibtc, entry[0].parked));
+}

@@ -63,10 +63,6 @@ static inline struct host_mem gs_mem(size_t offset)
 {
 	return (struct host_mem){ .base = HR_NONE, .index = HR_NONE, .gs = true, .disp = (int32_t)offset };
 }
-static inline struct host_mem gs_indexed(size_t offset, uint8_t index)
-{
-	return (struct host_mem){ .base = HR_NONE, .index = index, .scale = 3, .gs = true, .disp = (int32_t)offset };
-}
 #define GS_FIELD(field) gs_mem(offsetof(struct soft_vcpu, field))
 #define GS_CPU(field) gs_mem(offsetof(struct x86_cpu, field))
 #define GS_GPR(n) gs_mem(offsetof(struct x86_state, gpr) + 8u * (n))
@@ -111,6 +107,14 @@ uint8_t *emit_jrcxz8(struct emit *e);
 uint8_t *emit_jmp8(struct emit *e);
 void emit_here8(struct emit *e, uint8_t *rel8);
 void emit_patch32(const struct emit *e, uint8_t *rel32, uint64_t target_rx);
+
+/*
+ * Look up the guest RIP in S0 in @mode's table of indirect branches: EFLAGS say
+ * "equal" if it is there, S1 is the entry's offset for emit_ibtc_code(), and S0
+ * has been inverted.
+ */
+void emit_ibtc_compare(struct emit *e, unsigned mode);
+struct host_mem emit_ibtc_code(unsigned mode);
 
 /* Guest flags to and from memory; no other register changes, EFLAGS does. */
 void emit_park_flags(struct emit *e);

@@ -259,12 +259,12 @@ static uint64_t quick_code(const struct soft_vcpu *v)
 {
 	const struct x86_cpu *cpu = &v->cpu;
 	const struct soft_ibtc *table = &v->ibtc[cpu->tlb_mode];
-	unsigned i = cpu->s.rip & (SOFT_IBTC_ENTRIES - 1);
+	unsigned i = soft_ibtc_index(cpu->s.rip);
 	bool translatable;
 
-	if (table->key[i] != ~cpu->s.rip || v->single || v->vm->options.chaos)
+	if (table->entry[i].key != ~cpu->s.rip || v->single || v->vm->options.chaos)
 		return 0;
-	return soft_mode_key(cpu, &translatable) == v->ibtc_key[cpu->tlb_mode] && translatable ? table->code[0][i] : 0;
+	return soft_mode_key(cpu, &translatable) == v->ibtc_key[cpu->tlb_mode] && translatable ? table->plain[i] : 0;
 }
 
 static uint64_t enter(struct soft_vcpu *v, uint64_t code)

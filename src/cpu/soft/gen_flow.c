@@ -139,47 +139,27 @@ static bool gen_count_branch(struct tr *t)
 }
 
 /*
- * Look R10 up in the indirect-branch table of this privilege mode. On a miss the
- * instruction is left unexecuted for the interpreter, so nothing may have
- * changed yet. On a hit R11 is the entry's index.
+ * Look R10 up in the indirect-branch table of this privilege mode, with the
+ * flags parked. On a miss the instruction is left unexecuted for the
+ * interpreter, so nothing else may have changed yet. On a hit R11 is the
+ * entry's offset.
  */
 static void ibtc_lookup(struct tr *t)
 {
-	struct emit *e = &t->hot, *c = &t->cold;
-	size_t table = offsetof(struct soft_vcpu, ibtc) + tr_tlb_mode(t) * sizeof(struct soft_ibtc);
-	uint64_t miss = emit_rx(c, c->p);
-	uint8_t *hit;
+	struct emit *c = &t->cold;
+	uint64_t miss;
 
+	if (!t->parked)
+		emit_park_flags(&t->hot);
+	t->parked = true;
+	t->s1_group = TR_NO_GROUP;
+	miss = emit_rx(c, c->p);
 	emit_imm(c, HR_S0, t->rip);
 	emit_store(c, GS_CPU(s.rip), HR_S0);
 	emit_imm(c, HR_S0, SOFT_EXIT_STEP_INDIRECT);
 	emit_jmp(c, exit_stub(t));
-
-	t->s1_group = TR_NO_GROUP;
-	emit_op_reg(e, 0, 1, 0xb7, HR_S1, HR_S0); /* movzx r11d, r10w */
-	if (t->parked || !t->live[t->i]) {
-		struct host_mem key = gs_indexed(table + offsetof(struct soft_ibtc, key), HR_S1);
-
-		emit_op_mem(e, EMIT_W, 0, 0x03, HR_S0, &key);
-		emit_op_reg(e, EMIT_W, 0, 0xff, 0, HR_S0); /* inc */
-		emit_jcc(e, 5, miss);
-		return;
-	}
-	emit_store(e, GS_FIELD(park_rcx), HR_RCX);
-	emit_load(e, HR_RCX, gs_indexed(table + offsetof(struct soft_ibtc, key), HR_S1));
-	emit_lea(e, HR_RCX, (struct host_mem){ .base = HR_RCX, .index = HR_S0, .disp = 1 });
-	hit = emit_jrcxz8(e);
-	emit_load(e, HR_RCX, GS_FIELD(park_rcx));
-	emit_jmp(e, miss);
-	emit_here8(e, hit);
-	emit_load(e, HR_RCX, GS_FIELD(park_rcx));
-}
-
-static struct host_mem ibtc_code(const struct tr *t)
-{
-	size_t table = offsetof(struct soft_vcpu, ibtc) + tr_tlb_mode(t) * sizeof(struct soft_ibtc);
-
-	return gs_indexed(table + offsetof(struct soft_ibtc, code) + t->parked * sizeof(((struct soft_ibtc *)0)->code[0]), HR_S1);
+	emit_ibtc_compare(&t->hot, tr_tlb_mode(t));
+	emit_jcc(&t->hot, 5, miss);
 }
 
 /*
@@ -294,7 +274,7 @@ static bool gen_jmp_ind(struct tr *t)
 	if (!load_target(t))
 		return false;
 	ibtc_lookup(t);
-	emit_jmp_mem(&t->hot, ibtc_code(t));
+	emit_jmp_mem(&t->hot, emit_ibtc_code(tr_tlb_mode(t)));
 	return true;
 }
 
@@ -310,7 +290,7 @@ static bool gen_call_ind(struct tr *t)
 	if (!load_target(t))
 		return false;
 	ibtc_lookup(t);
-	emit_load(&t->hot, HR_S0, ibtc_code(t));
+	emit_load(&t->hot, HR_S0, emit_ibtc_code(tr_tlb_mode(t)));
 	emit_store(&t->hot, GS_FIELD(tmp[1]), HR_S0);
 	tr_push_constant(t, branch_target(t, t->next));
 	emit_call_mem(&t->hot, GS_FIELD(tmp[1]));

@@ -69,7 +69,7 @@ static void drop_live(struct soft_vcpu *v, unsigned g, bool one_page, uint64_t p
 	kept = 0;
 	for (uint32_t i = 0; i < v->nlive_ibtc[g]; i++) {
 		uint32_t at = v->live_ibtc[g][i];
-		uint64_t *key = &v->ibtc[at >> 16].key[at & 0xffff];
+		uint64_t *key = &v->ibtc[at >> 16].entry[at & 0xffff].key;
 
 		if (one_page && *key && ~*key >> 12 != page)
 			v->live_ibtc[g][kept++] = at;
@@ -138,7 +138,7 @@ void soft_ibtc_select(struct soft_vcpu *v, unsigned mode, uint32_t key)
 			uint32_t at = v->live_ibtc[g][i];
 
 			if (at >> 16 == mode)
-				v->ibtc[mode].key[at & 0xffff] = 0;
+				v->ibtc[mode].entry[at & 0xffff].key = 0;
 			else
 				v->live_ibtc[g][kept++] = at;
 		}
@@ -150,7 +150,7 @@ void soft_ibtc_select(struct soft_vcpu *v, unsigned mode, uint32_t key)
 
 void soft_ibtc_fill(struct soft_vcpu *v, struct soft_block *b)
 {
-	unsigned mode = block_mode(b), i = b->rip & 0xffff;
+	unsigned mode = block_mode(b), i = soft_ibtc_index(b->rip);
 	struct soft_ibtc *t = &v->ibtc[mode];
 	bool global;
 
@@ -159,9 +159,9 @@ void soft_ibtc_fill(struct soft_vcpu *v, struct soft_block *b)
 	global = target_is_global(v, b->rip);
 	if (v->nlive_ibtc[global] == SOFT_IBTC_ENTRIES * TLB_NMODES)
 		drop_live(v, global, false, 0);
-	t->code[0][i] = (uint64_t)(uintptr_t)(v->area.rx + b->entry[SOFT_ENTRY_POLLED]);
-	t->code[1][i] = (uint64_t)(uintptr_t)(v->area.rx + b->entry[SOFT_ENTRY_POLLED_PARKED]);
-	t->key[i] = ~b->rip;
+	t->plain[i] = (uint64_t)(uintptr_t)(v->area.rx + b->entry[SOFT_ENTRY_POLLED]);
+	t->entry[i].parked = (uint64_t)(uintptr_t)(v->area.rx + b->entry[SOFT_ENTRY_POLLED_PARKED]);
+	t->entry[i].key = ~b->rip;
 	v->live_ibtc[global][v->nlive_ibtc[global]++] = mode << 16 | i;
 	filter_add(v, global, b->rip);
 }
@@ -169,10 +169,10 @@ void soft_ibtc_fill(struct soft_vcpu *v, struct soft_block *b)
 void soft_ibtc_forget(struct soft_vcpu *v, struct soft_block *b)
 {
 	struct soft_ibtc *t = &v->ibtc[block_mode(b)];
-	unsigned i = b->rip & 0xffff;
+	unsigned i = soft_ibtc_index(b->rip);
 
-	if (t->key[i] == ~b->rip && t->code[0][i] == (uint64_t)(uintptr_t)(v->area.rx + b->entry[SOFT_ENTRY_POLLED]))
-		t->key[i] = 0;
+	if (t->entry[i].key == ~b->rip && t->plain[i] == (uint64_t)(uintptr_t)(v->area.rx + b->entry[SOFT_ENTRY_POLLED]))
+		t->entry[i].key = 0;
 }
 
 void soft_on_tlb_flush(struct x86_cpu *cpu, bool global)

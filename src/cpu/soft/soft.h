@@ -162,9 +162,19 @@ struct soft_vm;
 /* The last entry is never filled: an empty one would match RIP ~0, which belongs there. */
 #define SOFT_IBTC_NEVER 1u
 struct soft_ibtc {
-	uint64_t key[SOFT_IBTC_ENTRIES];    /* NOT(rip); 0 is empty */
-	uint64_t code[2][SOFT_IBTC_ENTRIES]; /* [0] flags in EFLAGS, [1] parked */
+	struct {
+		uint64_t key;               /* NOT(rip); 0 is empty */
+		uint64_t parked;            /* code to go to with the flags parked */
+	} entry[SOFT_IBTC_ENTRIES];
+	uint64_t plain[SOFT_IBTC_ENTRIES];  /* the same with the flags in EFLAGS, for C */
 };
+#define SOFT_IBTC_ENTRY_SHIFT 4
+
+/* Functions begin at multiples of 16 and the cases of a switch lie near each other. */
+static inline unsigned soft_ibtc_index(uint64_t rip)
+{
+	return rip >> 3 & (SOFT_IBTC_ENTRIES - 1);
+}
 
 struct soft_vcpu {
 	struct x86_cpu cpu; /* first: GS base */

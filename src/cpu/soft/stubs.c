@@ -166,24 +166,19 @@ static void emit_interp_stop(struct emit *e)
  */
 static void emit_dispatch(struct emit *e, struct soft_vcpu *v, unsigned mode)
 {
-	size_t table = offsetof(struct soft_vcpu, ibtc) + mode * sizeof(struct soft_ibtc);
-	uint8_t *hit;
+	uint64_t miss = emit_rx(e, e->p);
 
+	emit_op_reg(e, EMIT_W, 0, 0xf7, 2, HR_S0); /* not */
+	emit_store(e, GS_CPU(s.rip), HR_S0);
+	emit_imm(e, HR_S0, SOFT_EXIT_INDIRECT);
+	emit_jmp(e, (uint64_t)(uintptr_t)(v->area.rx + v->stubs.exit_parked));
 	v->stubs.ret_miss[mode] = (uint32_t)(e->p - v->area.rw);
 	emit_load(e, HR_RSP, gs_mem(offsetof(struct soft_vcpu, shadow_base) + mode * 8));
 	v->stubs.dispatch[mode] = (uint32_t)(e->p - v->area.rw);
-	emit_op_reg(e, 0, 1, 0xb7, HR_S1, HR_S0); /* movzx r11d, r10w */
-	emit_store(e, GS_FIELD(park_rcx), HR_RCX);
-	emit_load(e, HR_RCX, gs_indexed(table + offsetof(struct soft_ibtc, key), HR_S1));
-	emit_lea(e, HR_RCX, (struct host_mem){ .base = HR_RCX, .index = HR_S0, .disp = 1 });
-	hit = emit_jrcxz8(e);
-	emit_load(e, HR_RCX, GS_FIELD(park_rcx));
-	emit_store(e, GS_CPU(s.rip), HR_S0);
-	emit_imm(e, HR_S0, SOFT_EXIT_INDIRECT);
-	emit_jmp(e, (uint64_t)(uintptr_t)(v->area.rx + v->stubs.exit));
-	emit_here8(e, hit);
-	emit_load(e, HR_RCX, GS_FIELD(park_rcx));
-	emit_jmp_mem(e, gs_indexed(table + offsetof(struct soft_ibtc, code), HR_S1));
+	emit_park_flags(e);
+	emit_ibtc_compare(e, mode);
+	emit_jcc(e, 5, miss);
+	emit_jmp_mem(e, emit_ibtc_code(mode));
 }
 
 static uint32_t emit_pos(struct soft_vcpu *v, struct emit *e)
