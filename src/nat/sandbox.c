@@ -36,7 +36,7 @@ static bool fill(scmp_filter_ctx filter)
 				 SCMP_A1(SCMP_CMP_MASKED_EQ, O_ACCMODE | O_CREAT | O_TRUNC | O_PATH, O_RDONLY));
 }
 
-static void limit(int what, rlim_t most)
+static void limit(enum __rlimit_resource what, rlim_t most)
 {
 	struct rlimit r = { most, most };
 
