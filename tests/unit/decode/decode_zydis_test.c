@@ -277,6 +277,7 @@ static void all_vex(unsigned mode)
 static void test_legacy_16(void **state) { (void)state; all_legacy(X86_MODE_16); }
 static void test_legacy_32(void **state) { (void)state; all_legacy(X86_MODE_32); }
 static void test_legacy_64(void **state) { (void)state; all_legacy(X86_MODE_64); }
+static void test_vex_16(void **state) { (void)state; all_vex(X86_MODE_16); }
 static void test_vex_32(void **state) { (void)state; all_vex(X86_MODE_32); }
 static void test_vex_64(void **state) { (void)state; all_vex(X86_MODE_64); }
 
@@ -335,7 +336,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_legacy_16), cmocka_unit_test(test_legacy_32), cmocka_unit_test(test_legacy_64),
-		cmocka_unit_test(test_vex_32), cmocka_unit_test(test_vex_64), cmocka_unit_test(test_length_limits), cmocka_unit_test(test_sizes),
+		cmocka_unit_test(test_vex_16), cmocka_unit_test(test_vex_32), cmocka_unit_test(test_vex_64),
+		cmocka_unit_test(test_length_limits), cmocka_unit_test(test_sizes),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
