@@ -37,7 +37,7 @@ _lodge()
 	run) _lodge_run ;;
 	debug)
 		if [ "$COMP_CWORD" = 2 ]; then
-			mapfile -t COMPREPLY < <(compgen -W 'hop' -- "$cur")
+			mapfile -t COMPREPLY < <(compgen -W 'hop block' -- "$cur")
 		else
 			_lodge_run '--every --to'
 		fi

@@ -26,6 +26,8 @@ struct cli_verb {
 extern const struct cli_verb cli_run, cli_disk, cli_doctor, cli_debug, cli_version, cli_help;
 /* `lodge debug hop`: a run that moves between engines. */
 int cli_run_hopping(int argc, char **argv);
+/* `lodge debug block ADDRESS`: a run until that is translated. */
+int cli_run_for_block(int argc, char **argv);
 
 /* Ends with NULL. */
 extern const struct cli_verb *const cli_verbs[];

@@ -5,9 +5,12 @@
 #include "cli/cli.h"
 
 static const char help[] =
-	"usage: lodge debug hop [--every MS] [--to kvm|soft] [RUN OPTIONS] [-- CMD...]\n\n"
+	"usage: lodge debug hop [--every MS] [--to kvm|soft] [RUN OPTIONS] [-- CMD...]\n"
+	"       lodge debug block ADDRESS [RUN OPTIONS] [-- CMD...]\n\n"
 	"  hop       `lodge run`, with the machine moving between two engines while it runs: all vcpus stop, their state goes\n"
-	"            from one to the other, and on they go there. It starts on soft. At the end it says how often it moved\n\n"
+	"            from one to the other, and on they go there. It starts on soft. At the end it says how often it moved\n"
+	"  block     `lodge run` on soft until code at ADDRESS (hexadecimal) is translated: the guest's instructions and the\n"
+	"            host's that they became, on stdout\n\n"
 	"  --every MS            move every MS milliseconds (default 100)\n"
 	"  --to kvm|soft         the other engine (default kvm); soft is a second software CPU with nothing in common\n"
 	"                        with the first but the state\n\n"
@@ -18,6 +21,7 @@ static const struct {
 	int (*run)(int argc, char **argv);
 } tools[] = {
 	{ "hop", cli_run_hopping },
+	{ "block", cli_run_for_block },
 };
 
 static int run(int argc, char **argv)

@@ -9,6 +9,7 @@
 
 #include "base/log.h"
 #include "cli/cli.h"
+#include "cli/listing.h"
 #include "cli/options.h"
 #include "cli/run_report.h"
 #include "host/event_loop.h"
@@ -17,6 +18,8 @@
 #include "vm/agent.h"
 #include "vm/console.h"
 #include "vm/vm.h"
+
+enum run_kind { RUN_PLAIN, RUN_HOP, RUN_BLOCK };
 
 #define POWER_OFF_PATIENCE_NS UINT64_C(10000000000)
 
@@ -75,6 +78,12 @@ struct run {
 	bool terminal; /* stdin is one */
 	unsigned signals_seen;
 	_Atomic bool refused; /* the initramfs is no match */
+	/* `lodge debug block` */
+	bool list;
+	uint64_t list_address;
+	_Atomic bool listed; /* set by the vcpu that fills the text */
+	char *listing;
+	size_t listing_bytes;
 };
 
 /* ---- while it runs ---- */
@@ -183,6 +192,22 @@ static void patience_over(void *ctx)
 	struct run *r = ctx;
 
 	vm_end(r->vm, VM_END_POWER_OFF, 0);
+}
+
+/* On a vcpu's thread. */
+static void on_translated(void *ctx, const struct cpu_translation *t)
+{
+	struct run *r = ctx;
+	FILE *f;
+
+	if (!t->guest_bits || r->list_address - t->rip >= t->guest_len || atomic_exchange(&r->listed, true))
+		return;
+	f = open_memstream(&r->listing, &r->listing_bytes);
+	if (f) {
+		listing_print(f, t);
+		fclose(f);
+	}
+	vm_end(r->vm, VM_END_QUIT, 0);
 }
 
 /* ---- set-up ---- */
@@ -335,7 +360,7 @@ static int finish(struct run *r, enum lodge_err rc, const struct lodge_error *er
 		o.error = err->text;
 		cli_fail(err);
 	} else {
-		if (run_end_sentence(&o, sentence, sizeof(sentence)))
+		if (!atomic_load(&r->listed) && run_end_sentence(&o, sentence, sizeof(sentence)))
 			cli_say(sentence);
 		if (r->options.hop)
 			fprintf(stderr, "lodge: %u hops between %s\n", r->result.hops, vm_engine(r->vm));
@@ -365,7 +390,31 @@ static void clean_up(struct run *r)
 	options_free(&r->options);
 }
 
-static int run_verb(int argc, char **argv, bool hop)
+/* The first word is the address; what follows are options. */
+static enum lodge_err take_address(struct run *r, int *argc, char ***argv, struct lodge_error *err)
+{
+	char *end = NULL;
+
+	errno = 0;
+	r->list_address = *argc > 1 ? strtoull((*argv)[1], &end, 16) : 0;
+	if (!end || *end || end == (*argv)[1] || (*argv)[1][0] == '-' || errno)
+		return error_set(err, LODGE_ERR_ARG, "`lodge debug block` needs the address of guest code, in hexadecimal, before any option");
+	if (!listing_available())
+		return error_set(err, LODGE_ERR_UNSUPPORTED, "this build of Lodge has no disassembler: install libzydis-dev and build it again");
+	(*argc)--;
+	(*argv)++;
+	return LODGE_OK;
+}
+
+static int print_listing(const struct run *r)
+{
+	if (!r->listing)
+		return cli_fail_text("no block with %#llx was translated before the machine ended", (unsigned long long)r->list_address);
+	fwrite(r->listing, 1, r->listing_bytes, stdout);
+	return CLI_OK;
+}
+
+static int run_verb(int argc, char **argv, enum run_kind kind)
 {
 	struct run *r = calloc(1, sizeof(*r));
 	struct lodge_error err = { 0 };
@@ -375,13 +424,20 @@ static int run_verb(int argc, char **argv, bool hop)
 	if (!r)
 		return cli_fail_text("out of memory");
 	r->debugcon_fd = -1;
-	r->options.hop = hop;
+	r->options.hop = kind == RUN_HOP;
+	r->options.soft_only = r->list = kind == RUN_BLOCK;
 	r->signals = (struct event_watch){ .fd = -1, .fn = on_signal, .ctx = r };
 	r->terminal = host_terminal_present(STDIN_FILENO);
 	log_init(&r->log, log_to_stderr, r, LOG_WARN);
-	rc = options_parse(&r->options, argc, argv, &err);
+	rc = r->list ? take_address(r, &argc, &argv, &err) : LODGE_OK;
+	if (rc == LODGE_OK)
+		rc = options_parse(&r->options, argc, argv, &err);
+	if (r->list) {
+		r->options.config.translated = on_translated;
+		r->options.config.translated_ctx = r;
+	}
 	if (rc == LODGE_OK && r->options.help) {
-		fputs(hop ? cli_debug.help : help, stdout);
+		fputs(kind == RUN_PLAIN ? help : cli_debug.help, stdout);
 		options_free(&r->options);
 		free(r);
 		return CLI_OK;
@@ -397,18 +453,26 @@ static int run_verb(int argc, char **argv, bool hop)
 		rc = check_command(r, &err);
 	status = finish(r, rc, &err);
 	clean_up(r);
+	if (r->list && rc == LODGE_OK)
+		status = print_listing(r);
+	free(r->listing);
 	free(r);
 	return status;
 }
 
 static int run(int argc, char **argv)
 {
-	return run_verb(argc, argv, false);
+	return run_verb(argc, argv, RUN_PLAIN);
 }
 
 int cli_run_hopping(int argc, char **argv)
 {
-	return run_verb(argc, argv, true);
+	return run_verb(argc, argv, RUN_HOP);
+}
+
+int cli_run_for_block(int argc, char **argv)
+{
+	return run_verb(argc, argv, RUN_BLOCK);
 }
 
 const struct cli_verb cli_run = { .name = "run", .summary = "boot a virtual machine", .help = help, .run = run };

@@ -213,6 +213,8 @@ static enum lodge_err parse_one(struct run_options *o, int opt, const char *arg,
 		c->vcpus = (unsigned)n;
 		return LODGE_OK;
 	case OPT_ACCEL:
+		if (o->soft_only)
+			return error_set(err, LODGE_ERR_ARG, "`lodge debug block` looks at soft's code; there is no --accel to choose");
 		if (o->hop)
 			return error_set(err, LODGE_ERR_ARG, "`lodge debug hop` starts on soft; the other engine is named by --to, not --accel");
 		rc = parse_choice("accel", arg, accels, &choice, err);
@@ -334,6 +336,7 @@ enum lodge_err options_parse(struct run_options *o, int argc, char **argv, struc
 	vm_config_defaults(&o->config);
 	o->config.hop_ms = o->hop ? HOP_MS_DEFAULT : 0;
 	o->config.hop_to = VM_ACCEL_KVM;
+	o->config.accel = o->soft_only ? VM_ACCEL_SOFT : o->config.accel;
 	rc = parse_all(o, argc, argv, err);
 	if (rc != LODGE_OK && !o->status_file)
 		find_status_file(o, argc, argv);

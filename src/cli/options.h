@@ -20,6 +20,7 @@ struct run_options {
 	char *command; /* quoted for sh; NULL: none */
 	bool help;
 	bool hop; /* set by the caller: as `lodge debug hop` takes them */
+	bool soft_only; /* the same for `lodge debug block` */
 	char *append, *kernel, *initrd;
 	char *disks[VM_DISKS_MAX]; /* what config.disks point into */
 };

@@ -317,7 +317,8 @@ static enum lodge_err build_cpus(struct vm *vm, struct lodge_error *err)
 {
 	struct cpu_vm_config config = { .mem = &vm->mem, .model = &vm->model, .log = vm->host.log, .vcpus = vm->config.vcpus,
 					.stats = vm->config.stats, .soft_opts = vm->config.soft_opts,
-					.code_cache_bytes = vm->config.code_cache_bytes };
+					.code_cache_bytes = vm->config.code_cache_bytes, .translated = vm->config.translated,
+					.translated_ctx = vm->config.translated_ctx };
 	enum lodge_err rc = LODGE_OK;
 
 	for (unsigned i = 0; i < vm->config.vcpus; i++)

@@ -7,6 +7,8 @@
 #include "cpu/x86/cpuid.h"
 #include "net/net.h"
 
+struct cpu_translation; /* cpu_backend.h */
+
 enum vm_accel { VM_ACCEL_AUTO, VM_ACCEL_KVM, VM_ACCEL_SOFT };
 
 #define VM_RAM_MIN MIB(4)
@@ -83,6 +85,9 @@ struct vm_config {
 	uint16_t debug_exit_port;
 	const char *soft_opts;
 	uint64_t code_cache_bytes; /* 0: default */
+	/* cpu_vm_config's: told of every block that soft translates; NULL: nobody asks. */
+	void (*translated)(void *ctx, const struct cpu_translation *t);
+	void *translated_ctx;
 };
 
 void vm_config_defaults(struct vm_config *config);
