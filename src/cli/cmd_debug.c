@@ -24,13 +24,18 @@ static const struct {
 	{ "block", cli_run_for_block },
 };
 
+static bool is_help(const char *word)
+{
+	return !strcmp(word, "--help") || !strcmp(word, "-h");
+}
+
 static int run(int argc, char **argv)
 {
 	const char *names[ARRAY_LEN(tools) + 1] = { NULL }, *near;
 
 	if (argc < 2)
 		return cli_fail_text("debug what? `lodge help debug` lists what there is");
-	if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h")) {
+	if (is_help(argv[1]) || (argc > 2 && is_help(argv[2]))) {
 		fputs(help, stdout);
 		return CLI_OK;
 	}
