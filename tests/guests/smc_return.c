@@ -4,14 +4,11 @@
 
 static u8 *page;
 
+/* One function, so that the call is one that the engine knows when it matters. */
 static void patch(u32 value)
 {
-	page[9] = (u8)value; /* the immediate behind the call */
-}
-
-static void keep(u32 value)
-{
-	(void)value;
+	if (page[9] != (u8)value)
+		page[9] = (u8)value; /* the immediate behind the call */
 }
 
 static u32 call_page(unsigned at, word first, word second)
@@ -35,8 +32,10 @@ void guest_main(void)
 	for (u32 i = 0; i < 300; i++) {
 		u32 now = page[9], value = i & 63, r;
 
-		r = call_page(0, value, i % 5 ? (word)keep : (word)patch);
-		CHECK_EQ(r, i % 5 ? now : value);
+		if (i % 20 != 19)
+			value = now;
+		r = call_page(0, value, (word)patch);
+		CHECK_EQ(r, value);
 		r = call_page(256, value, i % 3 == 0);
 		CHECK_EQ(r, i % 3 == 0 ? 9 : value);
 	}
