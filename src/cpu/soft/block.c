@@ -50,14 +50,12 @@ void soft_blocks_fini(struct soft_vcpu *v)
 
 static unsigned block_hash(uint64_t rip, uint64_t gpa, uint32_t key)
 {
-	uint64_t h = (gpa ^ rip >> 12 << 20 ^ (uint64_t)key << 52) * UINT64_C(0x9e3779b97f4a7c15);
-
-	return (unsigned)(h >> (64 - SOFT_HASH_BITS));
+	return hash_bits(gpa ^ rip >> 12 << 20 ^ (uint64_t)key << 52, SOFT_HASH_BITS);
 }
 
 static unsigned page_hash(uint64_t ram_page)
 {
-	return (unsigned)(ram_page * UINT64_C(0x9e3779b97f4a7c15) >> (64 - SOFT_PAGE_HASH_BITS));
+	return hash_bits(ram_page, SOFT_PAGE_HASH_BITS);
 }
 
 struct soft_block *soft_block_find(struct soft_vcpu *v, uint64_t rip, uint64_t gpa_first, uint32_t key)
@@ -141,7 +139,7 @@ void soft_block_kill(struct soft_vcpu *v, struct soft_block *b)
 		soft_unlink(v, &b->link[i]);
 	soft_ibtc_forget(v, b);
 	if (b->pads)
-		v->shadow_reset |= 1u << (b->key >> SOFT_KEY_TLB_SHIFT & 3);
+		v->shadow_reset |= 1u << soft_block_mode(b);
 }
 
 /* Offsets of @b's bytes inside @ram_page; false if it has none there. */

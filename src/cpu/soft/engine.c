@@ -47,21 +47,30 @@ uint64_t soft_interp_site(struct soft_vcpu *v, const struct soft_site *site)
 	return 1;
 }
 
+/* True: the TLB now has what the access needs, nothing else has changed, and the check may be made again. */
+static bool filled(struct soft_vcpu *v, uint64_t lin, const struct soft_slow_data *data, enum tlb_kind kind)
+{
+	struct x86_cpu *cpu = &v->cpu;
+	const struct x86_tlb_entry *entry = &cpu->tlb[cpu->tlb_mode][kind].entry[lin >> 12 & (TLB_ENTRIES - 1)];
+	uint64_t invalidations = v->invalidations;
+
+	if ((lin & 0xfff) + data->size > 4096 || !mmu_canonical(lin))
+		return false;
+	cpu->s.rip = data->rip;
+	if (!mmu_fill(cpu, lin, kind == TLB_WRITE ? X86_WRITE : X86_READ, cpu->tlb_mode) || entry->tag != (lin & ~UINT64_C(0xfff)) ||
+	    v->invalidations != invalidations || v->shadow_reset)
+		return false;
+	cpu_fpu_enter(cpu);
+	v->stats.slow_fills++;
+	return true;
+}
+
 static uint64_t slow_access(struct soft_vcpu *v, uint64_t lin, const struct soft_slow_data *data, enum tlb_kind kind)
 {
 	struct x86_cpu *cpu = &v->cpu;
-	unsigned i = lin >> 12 & (TLB_ENTRIES - 1);
-	uint64_t invalidations = v->invalidations;
 
-	if ((lin & 0xfff) + data->size <= 4096 && mmu_canonical(lin) && !v->vm->options.notlb) {
-		cpu->s.rip = data->rip;
-		if (mmu_fill(cpu, lin, kind == TLB_WRITE ? X86_WRITE : X86_READ, cpu->tlb_mode) &&
-		    cpu->tlb[cpu->tlb_mode][kind].entry[i].tag == (lin & ~UINT64_C(0xfff)) && v->invalidations == invalidations && !v->shadow_reset) {
-			cpu_fpu_enter(cpu);
-			v->stats.slow_fills++;
-			return 0;
-		}
-	}
+	if (!v->vm->options.notlb && filled(v, lin, data, kind))
+		return 0;
 	v->stats.slow_interpreted++;
 	cpu->s.rip = data->rip;
 	v->jit_insns -= data->left;
@@ -100,18 +109,10 @@ static void note_group_miss(struct soft_vcpu *v, struct soft_block *b)
 static uint64_t slow_group(struct soft_vcpu *v, uint64_t lin, const struct soft_slow_data *data, enum tlb_kind kind)
 {
 	struct x86_cpu *cpu = &v->cpu;
-	unsigned i = lin >> 12 & (TLB_ENTRIES - 1);
 	uint64_t invalidations = v->invalidations;
 
-	if ((lin & 0xfff) + data->size <= 4096 && mmu_canonical(lin)) {
-		cpu->s.rip = data->rip;
-		if (mmu_fill(cpu, lin, kind == TLB_WRITE ? X86_WRITE : X86_READ, cpu->tlb_mode) &&
-		    cpu->tlb[cpu->tlb_mode][kind].entry[i].tag == (lin & ~UINT64_C(0xfff)) && v->invalidations == invalidations && !v->shadow_reset) {
-			cpu_fpu_enter(cpu);
-			v->stats.slow_fills++;
-			return 0;
-		}
-	}
+	if (filled(v, lin, data, kind))
+		return 0;
 	v->stats.slow_groups++;
 	if (v->invalidations == invalidations)
 		note_group_miss(v, &v->blocks[data->block]);

@@ -25,11 +25,13 @@ static void add_slow(const struct soft_vcpu *v, struct cpu_translation *t)
 void soft_translated(struct soft_vcpu *v, const struct soft_block *b, uint32_t hot, uint32_t cold)
 {
 	const struct cpu_vm_config *c = &v->vm->config;
-	struct cpu_translation t = { .hot = code_between(v, hot, b ? b->code_end : v->stubs.end), .cold = code_between(v, cold, v->cold_used) };
+	struct cpu_translation t = { 0 };
 	unsigned user = v->cpu.cpl == 3, index;
 
 	if (!c->translated)
 		return;
+	t.hot = code_between(v, hot, b ? b->code_end : v->stubs.end);
+	t.cold = code_between(v, cold, v->cold_used);
 	add_slow(v, &t);
 	if (b) {
 		t.rip = b->rip;

@@ -14,7 +14,7 @@
 
 static unsigned filter_hash(uint64_t rip)
 {
-	return (unsigned)((rip >> 12) * UINT64_C(0x9e3779b97f4a7c15) >> 48);
+	return hash_bits(rip >> 12, SOFT_EXEC_FILTER_BITS);
 }
 
 static void filter_add(struct soft_vcpu *v, bool global, uint64_t rip)
@@ -122,11 +122,6 @@ void soft_unlink(struct soft_vcpu *v, struct soft_link *link)
 		v->cells[link->cell] = stub;
 }
 
-static unsigned block_mode(const struct soft_block *b)
-{
-	return b->key >> SOFT_KEY_TLB_SHIFT & 3;
-}
-
 void soft_ibtc_select(struct soft_vcpu *v, unsigned mode, uint32_t key)
 {
 	if (v->ibtc_key[mode] == key)
@@ -150,7 +145,7 @@ void soft_ibtc_select(struct soft_vcpu *v, unsigned mode, uint32_t key)
 
 void soft_ibtc_fill(struct soft_vcpu *v, struct soft_block *b)
 {
-	unsigned mode = block_mode(b), i = soft_ibtc_index(b->rip);
+	unsigned mode = soft_block_mode(b), i = soft_ibtc_index(b->rip);
 	struct soft_ibtc *t = &v->ibtc[mode];
 	bool global;
 
@@ -168,7 +163,7 @@ void soft_ibtc_fill(struct soft_vcpu *v, struct soft_block *b)
 
 void soft_ibtc_forget(struct soft_vcpu *v, struct soft_block *b)
 {
-	struct soft_ibtc *t = &v->ibtc[block_mode(b)];
+	struct soft_ibtc *t = &v->ibtc[soft_block_mode(b)];
 	unsigned i = soft_ibtc_index(b->rip);
 
 	if (t->entry[i].key == ~b->rip && t->plain[i] == (uint64_t)(uintptr_t)(v->area.rx + b->entry[SOFT_ENTRY_POLLED]))

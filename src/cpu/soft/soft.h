@@ -10,6 +10,7 @@
 #ifndef LODGE_CPU_SOFT_SOFT_H
 #define LODGE_CPU_SOFT_SOFT_H
 
+#include "base/hash.h"
 #include "cpu/cpu_backend.h"
 #include "cpu/x86/cpu.h"
 #include "cpu/x86/decode.h"
@@ -28,16 +29,19 @@
 #define SOFT_IBTC_ENTRIES 65536u
 #define SOFT_CODE_CACHE_DEFAULT (UINT64_C(128) << 20)
 #define SOFT_CODE_CACHE_MIN (UINT64_C(1) << 20)
-#define SOFT_GROUP_MISSES 4096u
+#define SOFT_GROUP_MISSES_BITS 12
+#define SOFT_GROUP_MISSES (1u << SOFT_GROUP_MISSES_BITS)
 #define SOFT_GROUP_MISSES_MAX 32u
 #define SOFT_GROUP_MISS_TICKS 20000u /* further apart they cost less than checks would */
-#define SOFT_EXEC_FILTER_WORDS 1024u
+#define SOFT_EXEC_FILTER_BITS 16
 /* Code that is written again and again is interpreted that many times before it is translated once more. */
-#define SOFT_CHURN 4096u
+#define SOFT_CHURN_BITS 12
+#define SOFT_CHURN (1u << SOFT_CHURN_BITS)
 #define SOFT_CHURN_KILLS 4u
 #define SOFT_CHURN_VISITS 64u
 /* Code is interpreted so many times before it is translated: most code of a boot runs once or twice. */
-#define SOFT_HEAT 65536u
+#define SOFT_HEAT_BITS 16
+#define SOFT_HEAT (1u << SOFT_HEAT_BITS)
 #define SOFT_HEAT_ENOUGH 3u
 #define SOFT_NO_CELL UINT32_MAX
 #define SOFT_SHADOW_BYTES 65536u
@@ -240,7 +244,7 @@ struct soft_vcpu {
 	uint32_t nlive_cells[2];
 	uint32_t *live_ibtc[2];         /* mode << 16 | index */
 	uint32_t nlive_ibtc[2];
-	uint64_t exec_filter[2][SOFT_EXEC_FILTER_WORDS]; /* [global]: hashed pages that are targets of cells or IBTC entries */
+	uint64_t exec_filter[2][1u << SOFT_EXEC_FILTER_BITS >> 6]; /* [global]: hashed pages that are targets of cells or IBTC entries */
 
 	struct cpu_stats stats;
 	uint64_t chaos_state;
@@ -265,17 +269,23 @@ struct soft_vm {
 
 static inline unsigned soft_group_miss_index(uint64_t rip)
 {
-	return (unsigned)(rip * UINT64_C(0x9e3779b97f4a7c15) >> 32) & (SOFT_GROUP_MISSES - 1);
+	return hash_bits(rip, SOFT_GROUP_MISSES_BITS);
 }
 
 static inline unsigned soft_heat_index(uint64_t gpa)
 {
-	return (unsigned)(gpa * UINT64_C(0x9e3779b97f4a7c15) >> 48) % SOFT_HEAT;
+	return hash_bits(gpa, SOFT_HEAT_BITS);
 }
 
 static inline unsigned soft_churn_index(uint64_t gpa)
 {
-	return (unsigned)((gpa >> 6) * UINT64_C(0x9e3779b97f4a7c15) >> 32) & (SOFT_CHURN - 1);
+	return hash_bits(gpa >> 6, SOFT_CHURN_BITS);
+}
+
+/* The translations that @b's memory accesses and branches go by: enum tlb_mode. */
+static inline unsigned soft_block_mode(const struct soft_block *b)
+{
+	return b->key >> SOFT_KEY_TLB_SHIFT & 3;
 }
 
 static inline struct soft_vcpu *soft_of(struct x86_cpu *cpu)

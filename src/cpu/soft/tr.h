@@ -129,7 +129,7 @@ static inline bool tr_in_memory(unsigned guest)
 }
 static inline unsigned tr_tlb_mode(const struct tr *t)
 {
-	return t->b->key >> SOFT_KEY_TLB_SHIFT & 3;
+	return soft_block_mode(t->b);
 }
 static inline uint64_t tr_stub(const struct tr *t, uint32_t offset)
 {

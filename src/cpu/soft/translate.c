@@ -235,11 +235,10 @@ static void emit_request_exit(struct tr *t, uint32_t stub)
 	emit_jmp(&t->cold, tr_stub(t, stub));
 }
 
-static void emit_poll_compare(struct tr *t, struct emit *e, uint64_t away)
+static void emit_poll_compare(struct emit *e, uint64_t away)
 {
 	struct host_mem request = GS_CPU(request);
 
-	(void)t;
 	emit_op_mem(e, 0, 0, 0x83, 7, &request); /* cmp dword, 0 */
 	emit8(e, 0);
 	emit_jcc(e, 5, away);
@@ -276,7 +275,7 @@ static void emit_entries(struct tr *t)
 	emit_request_exit(t, t->v->stubs.exit);
 	b->entry[SOFT_ENTRY_POLLED] = position(t, e);
 	if (!t->live[0]) {
-		emit_poll_compare(t, e, away);
+		emit_poll_compare(e, away);
 	} else {
 		emit_store(e, GS_FIELD(park_rcx), HR_RCX);
 		emit_load32(e, HR_RCX, GS_CPU(request));
@@ -296,7 +295,7 @@ static void emit_entries(struct tr *t)
 	away = emit_rx(c, c->p);
 	emit_request_exit(t, t->v->stubs.exit_parked);
 	b->entry[SOFT_ENTRY_POLLED_PARKED] = position(t, c);
-	emit_poll_compare(t, c, away);
+	emit_poll_compare(c, away);
 	if (parks_first(t)) {
 		emit_park_flags(e);
 		t->parked = true;

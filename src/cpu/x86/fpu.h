@@ -61,7 +61,8 @@ struct fp_args {
 
 #define FP_THUNK_SLOTS 1024u
 #define FP_THUNK_BYTES 64u
-#define FP_THUNK_TABLE 4096u
+#define FP_THUNK_TABLE_BITS 12
+#define FP_THUNK_TABLE (1u << FP_THUNK_TABLE_BITS)
 
 struct fp_thunk_key {
 	uint64_t v[2]; /* the instruction as generated; [1]'s top byte: length, the one below: flags are used */

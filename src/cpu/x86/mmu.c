@@ -4,6 +4,7 @@
  * when the guest's page is larger; the large_2m and large_1g filters
  * remember where large pages were used, so that INVLPG drops all parts of one.
  */
+#include "base/hash.h"
 #include "cpu/x86/debug.h"
 #include "cpu/x86/mmu_internal.h"
 
@@ -62,15 +63,9 @@ static void itlb_insert(struct x86_cpu *cpu, unsigned user, uint64_t lin, const 
 	cpu->stats.tlb_fills++;
 }
 
-/* Fibonacci hashing: neighbouring regions and the two halves of the address space spread. */
-static unsigned filter_index(uint64_t region)
-{
-	return (unsigned)(region * UINT64_C(0x9e3779b97f4a7c15) >> (64 - TLB_FILTER_BITS));
-}
-
 static void filter_add(struct x86_large_filter *f, uint64_t region)
 {
-	unsigned i = filter_index(region);
+	unsigned i = hash_bits(region, TLB_FILTER_BITS);
 
 	f->bits[i / 64] |= UINT64_C(1) << (i % 64);
 	f->any = true;
@@ -78,7 +73,7 @@ static void filter_add(struct x86_large_filter *f, uint64_t region)
 
 static bool filter_hit(const struct x86_large_filter *f, uint64_t region)
 {
-	unsigned i = filter_index(region);
+	unsigned i = hash_bits(region, TLB_FILTER_BITS);
 
 	return f->any && (f->bits[i / 64] >> (i % 64) & 1);
 }

@@ -9,6 +9,7 @@
  * C calls a thunk with a struct fp_args in rdi. It keeps nothing on the stack,
  * so that a fault in it can simply return to the caller.
  */
+#include "base/hash.h"
 #include "cpu/x86/alu.h"
 #include "cpu/x86/fpu.h"
 
@@ -175,7 +176,7 @@ static unsigned thunk_slot(struct x86_cpu *cpu, const struct code *body, bool fl
 {
 	struct fp_thunks *t = cpu->thunks;
 	struct fp_thunk_key key = key_of(body, flags);
-	unsigned i = (unsigned)(((key.v[0] ^ key.v[1]) * UINT64_C(0x9e3779b97f4a7c15)) >> 52) % FP_THUNK_TABLE;
+	unsigned i = hash_bits(key.v[0] ^ key.v[1], FP_THUNK_TABLE_BITS);
 	struct code c = { .len = 0 };
 
 	for (; t->slots[i]; i = (i + 1) % FP_THUNK_TABLE)
