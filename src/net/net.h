@@ -38,6 +38,9 @@ struct net_iov {
 	const void *base;
 	size_t len;
 };
+/* The most parts that a frame comes in, and that it may have with what a backend puts in front. */
+#define NET_FRAME_PARTS_MAX 288u
+#define NET_IOV_MAX (NET_FRAME_PARTS_MAX + 1)
 
 /* The card. */
 struct net_client {

@@ -87,9 +87,9 @@ static bool net_send(void *ctx, const struct net_header *header, const struct ne
 {
 	struct nat *n = ctx;
 	struct net_message_header h = { .kind = NET_MESSAGE_FRAME, .header = *header };
-	struct net_iov v[320] = { { &h, sizeof(h) } };
+	struct net_iov v[NET_IOV_MAX] = { { &h, sizeof(h) } };
 
-	if (!n->up || niov >= ARRAY_LEN(v) || bytes > NET_FRAME_MAX)
+	if (!n->up || niov > NET_FRAME_PARTS_MAX || bytes > NET_FRAME_MAX)
 		return true;
 	memcpy(v + 1, iov, niov * sizeof(*iov));
 	if (n->frame_waits || host_packet_send(n->helper.fd, v, niov + 1) != HOST_PACKET_FULL)

@@ -32,9 +32,9 @@ static void go_down(struct tap *t)
 static bool net_send(void *ctx, const struct net_header *header, const struct net_iov *iov, unsigned niov, size_t bytes LODGE_UNUSED)
 {
 	struct tap *t = ctx;
-	struct net_iov v[320] = { { header, sizeof(*header) } };
+	struct net_iov v[NET_IOV_MAX] = { { header, sizeof(*header) } };
 
-	if (t->up && niov < ARRAY_LEN(v)) {
+	if (t->up && niov <= NET_FRAME_PARTS_MAX) {
 		memcpy(v + 1, iov, niov * sizeof(*iov));
 		host_tap_send(t->fd, v, niov + 1);
 	}

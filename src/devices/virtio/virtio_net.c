@@ -77,9 +77,11 @@ static unsigned make_iov(const struct virtq_chain *chain, uint64_t skip, struct 
 	return n;
 }
 
+_Static_assert(VIRTQ_BUFFERS_MAX <= NET_FRAME_PARTS_MAX, "a chain is a frame's parts");
+
 static void send_chain(struct virtio_net *n, const struct virtq_chain *chain)
 {
-	struct net_iov iov[VIRTQ_BUFFERS_MAX];
+	struct net_iov iov[NET_FRAME_PARTS_MAX];
 	struct net_header h;
 	uint64_t bytes = chain->read_bytes - sizeof(h);
 	unsigned niov;

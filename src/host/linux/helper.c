@@ -12,8 +12,8 @@
 #include <unistd.h>
 
 #include "host/helper.h"
+#include "host/linux/linux.h"
 
-#define IOV_MAX_HERE 320
 #define PATH_BYTES 4096
 
 extern char **environ;
@@ -121,14 +121,12 @@ void host_helper_stop(struct host_helper *h)
 
 enum host_packet_result host_packet_send(int fd, const struct net_iov *iov, unsigned n)
 {
-	struct iovec v[IOV_MAX_HERE];
-	struct msghdr m = { .msg_iov = v, .msg_iovlen = n };
+	struct iovec v[NET_IOV_MAX];
+	struct msghdr m = { .msg_iov = v, .msg_iovlen = linux_iovec(v, iov, n) };
 	ssize_t sent;
 
-	if (n > IOV_MAX_HERE)
+	if (!m.msg_iovlen)
 		return HOST_PACKET_DONE; /* lost; no card makes such */
-	for (unsigned i = 0; i < n; i++)
-		v[i] = (struct iovec){ .iov_base = (void *)(uintptr_t)iov[i].base, .iov_len = iov[i].len };
 	do
 		sent = sendmsg(fd, &m, MSG_DONTWAIT | MSG_NOSIGNAL);
 	while (sent < 0 && errno == EINTR);

@@ -7,14 +7,12 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
-#include <sys/uio.h>
 #include <unistd.h>
 #include <linux/if_tun.h>
 #include <linux/sockios.h>
 
+#include "host/linux/linux.h"
 #include "host/tap.h"
-
-#define IOV_MAX_HERE 320
 
 static enum lodge_err refused(const char *what, const char *name, struct lodge_error *err)
 {
@@ -84,13 +82,10 @@ void host_tap_offloads(int fd, struct net_offloads to_card)
 
 void host_tap_send(int fd, const struct net_iov *iov, unsigned n)
 {
-	struct iovec v[IOV_MAX_HERE];
+	struct iovec v[NET_IOV_MAX];
 	ssize_t sent;
 
-	if (n > IOV_MAX_HERE)
-		return;
-	for (unsigned i = 0; i < n; i++)
-		v[i] = (struct iovec){ .iov_base = (void *)(uintptr_t)iov[i].base, .iov_len = iov[i].len };
+	n = linux_iovec(v, iov, n);
 	do
 		sent = writev(fd, v, (int)n);
 	while (sent < 0 && errno == EINTR);
