@@ -1,14 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The ACPI tables as an operating system walks them, the loader script as firmware runs it, and the SMBIOS structures. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+#include "unit.h"
 #include "base/types.h"
 #include "devices/acpi/acpi_tables.h"
 #include "devices/acpi/aml.h"
@@ -233,7 +229,7 @@ static void iasl_understands_the_dsdt(void **state)
 
 	(void)state;
 	if (system("command -v iasl >/dev/null 2>&1") != 0)
-		skip();
+		unit_skip("iasl is missing; scripts/setup installs it");
 	assert_int_equal(acpi_image_build(&config, &im), LODGE_OK);
 	acpi_image_place(&im, AT);
 	fadt = find_table(&im, "FACP");

@@ -62,7 +62,7 @@ static void images_of_qemu_img(void **state)
 	uint64_t random = 1;
 
 	if (!have_qemu_img())
-		skip();
+		unit_skip("qemu-img is missing; scripts/setup installs it");
 	for (unsigned i = 0; i < ARRAY_LEN(options); i++) {
 		char command[256];
 
@@ -86,7 +86,7 @@ static void compressed_images(void **state)
 	uint64_t random = 2;
 
 	if (!have_qemu_img())
-		skip();
+		unit_skip("qemu-img is missing; scripts/setup installs it");
 	for (unsigned i = 0; i < 2; i++) {
 		char command[256];
 		struct block_image *image;
@@ -111,7 +111,7 @@ static void backing_images(void **state)
 	uint64_t random = 3;
 
 	if (!have_qemu_img())
-		skip();
+		unit_skip("qemu-img is missing; scripts/setup installs it");
 	for (unsigned v2 = 0; v2 < 2; v2++) {
 		struct lodge_error err = { 0 };
 		struct block_file file;

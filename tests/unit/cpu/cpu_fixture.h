@@ -3,13 +3,9 @@
 #ifndef LODGE_TESTS_UNIT_CPU_FIXTURE_H
 #define LODGE_TESTS_UNIT_CPU_FIXTURE_H
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
 #include <stdlib.h>
 #include <string.h>
+#include "unit.h"
 #include "cpu/x86/cpuid.h"
 #include "cpu/x86/system.h"
 

@@ -5,14 +5,10 @@
  * long it is, where and how much memory it touches, which flags it reads and
  * writes. Each difference that is meant is listed below with its reason.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
 #include <stdio.h>
 #include <string.h>
 #include <Zydis/Zydis.h>
+#include "unit.h"
 #include "cpu/x86/decode.h"
 #include "cpu/x86/state.h"
 #include "hidden_sets.h"

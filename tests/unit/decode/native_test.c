@@ -5,13 +5,9 @@
  * window of memory and one of the stack must come out the same.
  */
 #include <cpuid.h>
-#include <setjmp.h>
 #include <signal.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
 #include <stdio.h>
+#include "unit.h"
 #include "cpu_fixture.h"
 
 #define CASES 400000
@@ -417,7 +413,7 @@ static void against_host(unsigned mode)
 			MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
 	if (r.native == MAP_FAILED) {
 		fixture_destroy(r.f);
-		skip(); /* a host that allows no writable code */
+		unit_skip("this host allows no memory that is writable and executable at once");
 	}
 	sigaltstack(&signal_stack, NULL); /* RSP may hold anything */
 	sigaction(SIGFPE, &sa, NULL);

@@ -194,10 +194,8 @@ static void code_is_written_in_one_map_and_run_in_the_other(void **state)
 	struct host_code_area area;
 	struct lodge_error err = { 0 };
 
-	if (host_code_alloc_dual(&area, 1 << 20, &err) == LODGE_ERR_UNSUPPORTED) {
-		print_message("%s\n", err.text);
-		skip();
-	}
+	if (host_code_alloc_dual(&area, 1 << 20, &err) == LODGE_ERR_UNSUPPORTED)
+		unit_skip(err.text);
 	assert_int_equal(err.code, LODGE_OK);
 	for (int i = 0; i < 100; i++) {
 		put_return(area.rw + 64, (uint8_t)i);
@@ -213,10 +211,11 @@ static void code_is_written_in_one_map_and_run_in_the_other(void **state)
 static void code_lies_near_text(void **state)
 {
 	struct host_code_area area;
+	struct lodge_error err = { 0 };
 	int64_t distance;
 
-	if (host_code_alloc_dual(&area, (size_t)256 << 20, NULL))
-		skip();
+	if (host_code_alloc_dual(&area, (size_t)256 << 20, &err))
+		unit_skip(err.text);
 	distance = (int64_t)((uintptr_t)area.rx - (uintptr_t)&host_code_alloc_dual);
 #ifndef LODGE_SANITIZE
 	assert_true(distance < INT32_MAX && distance > INT32_MIN);
@@ -260,8 +259,10 @@ static uint64_t run_faulting(const char *bytes, size_t len, bool set_ac)
 
 static void faults_reach_the_hook(void **state)
 {
-	if (host_code_alloc_dual(&fault_area, 4096, NULL))
-		skip();
+	struct lodge_error err = { 0 };
+
+	if (host_code_alloc_dual(&fault_area, 4096, &err))
+		unit_skip(err.text);
 	assert_int_equal(host_fault_hook_install(fault_skip, NULL), LODGE_OK);
 	assert_int_equal(host_fault_hook_install(fault_skip, NULL), LODGE_OK);
 	assert_int_equal(host_fault_thread_init(NULL), LODGE_OK);

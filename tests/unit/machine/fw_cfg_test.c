@@ -1,12 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* fw_cfg by its ports and by DMA, with a guest that lies about addresses and lengths; the flash chip's command set. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
 #include <stdlib.h>
 #include <string.h>
+#include "unit.h"
 #include "base/types.h"
 #include "devices/platform/flash_cfi.h"
 #include "devices/platform/fw_cfg.h"

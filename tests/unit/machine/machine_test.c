@@ -1,13 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The whole board without a CPU: layout, direct boot's state, firmware's view, two machines at once, senseless accesses. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include "unit.h"
 #include "base/types.h"
 #include "boot/bzimage.h"
 #include "cpu/x86/cpuid.h"
