@@ -31,6 +31,7 @@ struct kvm_slot {
 
 struct cpu_vm {
 	struct cpu_vm_config config;
+	struct x86_cpu_model hardware; /* the model as the fallback runs it */
 	int kvm_fd, vm_fd;
 	size_t run_bytes;
 	bool msr_known[KVM_MSRS]; /* of kvm_state.c's table: this KVM has it */

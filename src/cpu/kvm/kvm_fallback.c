@@ -2,7 +2,9 @@
 /*
  * What KVM cannot emulate, the interpreter executes: on hosts whose KVM runs
  * ring 0 in its emulator, and for rare instructions on MMIO elsewhere. The
- * state goes out of KVM, one instruction is done, the state goes back.
+ * state goes out of KVM, one instruction is done, the state goes back. What the
+ * CPU model hides works as it does for KVM: its guests may see features of the
+ * host for all that KVM was told (KVMs in software do that), and kernels use them.
  */
 #include "cpu/kvm/kvm.h"
 #include "cpu/x86/fpu.h"
@@ -42,7 +44,9 @@ enum lodge_err kvm_fallback(struct cpu_vcpu *v, struct lodge_error *err)
 	cpu->on_tlb_flush = on_flush;
 	cpu->on_tlb_flush_page = on_flush_page;
 	v->stats.kvm_fallback_insns++;
+	cpu->model = &v->vm->hardware;
 	x86_step(cpu);
+	cpu->model = v->vm->config.model;
 	cpu_leave(cpu);
 	cpu->on_tlb_flush = NULL;
 	cpu->on_tlb_flush_page = NULL;

@@ -134,6 +134,8 @@ static enum lodge_err vm_create(const struct cpu_vm_config *config, struct cpu_v
 	if (!vm)
 		return error_set(err, LODGE_ERR_NOMEM, "out of memory");
 	vm->config = *config;
+	vm->hardware = *config->model;
+	cpu_model_open_gates(&vm->hardware);
 	vm->kvm_fd = vm->vm_fd = -1;
 	vm->tsc_offset_attr = true;
 	rc = device_open(vm, err);

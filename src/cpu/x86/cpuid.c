@@ -5,6 +5,7 @@
  * control bits, instruction gates). Nothing here is taken from the host but
  * the speculation bits of CPU_SPEC_HOST_TRUE.
  */
+#include "base/mem.h"
 #include "cpu/x86/cpuid.h"
 #include "cpu/x86/cpuid_host.h"
 #include "cpu/x86/state.h"
@@ -360,6 +361,19 @@ enum lodge_err cpu_model_build(struct x86_cpu_model *m, enum cpu_level level, en
 	add_hypervisor(m);
 	add_extended(m);
 	return LODGE_OK;
+}
+
+void cpu_model_open_gates(struct x86_cpu_model *m)
+{
+	struct x86_cpu_model host;
+
+	if (cpu_model_build(&host, CPU_LEVEL_AUTO, m->vendor, m->speculation, m->vcpus, m->tsc_khz, true, NULL) != LODGE_OK)
+		return;
+	memcpy(m->features, host.features, sizeof(m->features));
+	m->xcr0_supported = host.xcr0_supported;
+	m->cr4_reserved = host.cr4_reserved;
+	m->efer_reserved = host.efer_reserved;
+	m->page_1g = host.page_1g;
 }
 
 static const struct cpuid_entry *find_entry(const struct x86_cpu_model *m, uint32_t leaf, uint32_t subleaf)

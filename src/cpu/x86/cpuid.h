@@ -63,6 +63,12 @@ enum {
 enum lodge_err cpu_model_build(struct x86_cpu_model *m, enum cpu_level level, enum cpu_vendor vendor, enum cpu_speculation spec,
 			       uint32_t vcpus, uint32_t tsc_khz, bool host_check, struct lodge_error *err) LODGE_MUST_CHECK;
 
+/*
+ * Let instructions and control bits of @m be those that this host's processor
+ * has, CPUID as it was: so runs a guest on hardware, which does not know models.
+ */
+void cpu_model_open_gates(struct x86_cpu_model *m);
+
 /* Answer CPUID for @apic_id; dynamic bits (OSXSAVE, XSAVE sizes, APIC id) come from @cr4, @xcr0. Out-of-range leaves as the vendor does. */
 void cpu_model_cpuid(const struct x86_cpu_model *m, uint32_t apic_id, uint64_t cr4, uint64_t xcr0, uint32_t leaf, uint32_t subleaf,
 		     struct cpuid_regs *out);
