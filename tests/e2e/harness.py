@@ -77,8 +77,9 @@ def finish():
     sys.exit(1 if counts["FAIL"] else 0)
 
 
-def with_programs(name, *programs, files=()):
-    """An initramfs with programs of this host, other files and the libraries of both besides Lodge's own; ends the test if one is missing."""
+def with_programs(name, *programs, files=(), placed={}):
+    """An initramfs with programs of this host, other files and the libraries of both besides Lodge's own;
+    `placed` files go to the path behind them (the guest mounts something else on some of the host's directories). Ends the test if one is missing."""
     root = tempfile.mkdtemp(dir=work)
     paths = [shutil.which(program) or skip_all(f"{program} is missing; scripts/setup installs it") for program in programs] + list(files)
     binaries = [path for path in paths if path.endswith(".so") or path not in files]
@@ -87,6 +88,8 @@ def with_programs(name, *programs, files=()):
         to = root + file
         os.makedirs(os.path.dirname(to), exist_ok=True)
         shutil.copy(file, to)
+    for file, to in placed.items():
+        shutil.copy(file, root + to)
     names = subprocess.run(["find", ".", "-print0"], cwd=root, capture_output=True, check=True).stdout
     packed = subprocess.run(["cpio", "-0", "-o", "-H", "newc", "--quiet"], cwd=root, input=names, capture_output=True, check=True).stdout
     with open(guest("initramfs.cpio"), "rb") as f:
