@@ -20,6 +20,15 @@ void host_free(void *p); /* NULL is fine */
 void *host_alloc_sparse(size_t bytes) LODGE_MUST_CHECK;
 void host_free_sparse(void *p, size_t bytes);
 
+/*
+ * Put the HOST_HUGE_PAGE_BYTES at @p, aligned to as many and all of one sparse
+ * area or of the written side of a code area, on a huge page. Some byte of them
+ * was written before; what is there stays. A wish: hosts without huge pages do
+ * nothing. Areas of at least two of them begin at such a boundary.
+ */
+#define HOST_HUGE_PAGE_BYTES UINT64_C(0x200000)
+void host_want_huge_page(void *p);
+
 /* The same behind an inaccessible page: running off the lower end faults. @bytes is a multiple of 4096. */
 void *host_alloc_stack(size_t bytes) LODGE_MUST_CHECK;
 void host_free_stack(void *p, size_t bytes);

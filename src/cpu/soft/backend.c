@@ -181,6 +181,8 @@ static enum lodge_err soft_vcpu_create(struct cpu_vm *vm, unsigned index, const 
 		soft_vcpu_destroy(vcpu);
 		return e;
 	}
+	soft_growth_init(&v->growth[SOFT_GROWS_HOT], v->area.rw, v->area.bytes / 2);
+	soft_growth_init(&v->growth[SOFT_GROWS_COLD], v->area.rw + v->area.bytes / 2, v->area.bytes / 2);
 	soft_stubs_emit(v);
 	soft_translated(v, NULL, v->stubs.enter, v->cold_used);
 	e = soft_shadow_init(v, err);

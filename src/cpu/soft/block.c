@@ -30,6 +30,8 @@ enum lodge_err soft_blocks_init(struct soft_vcpu *v, struct lodge_error *err)
 		soft_blocks_fini(v);
 		return error_set(err, LODGE_ERR_NOMEM, "no address space for the software CPU's tables; raise `ulimit -v`");
 	}
+	soft_growth_init(&v->growth[SOFT_GROWS_BLOCKS], v->blocks, sizeof(*v->blocks) * SOFT_BLOCKS_MAX);
+	soft_growth_init(&v->growth[SOFT_GROWS_LINKS], v->links, sizeof(*v->links) * SOFT_LINKS_MAX);
 	return LODGE_OK;
 }
 

@@ -180,6 +180,14 @@ static inline unsigned soft_ibtc_index(uint64_t rip)
 	return rip >> 3 & (SOFT_IBTC_ENTRIES - 1);
 }
 
+/* A part of memory that fills from its start; growth.c */
+struct soft_growth {
+	uint8_t *base;
+	uint64_t bytes;
+	uint64_t next; /* look at it again when so much is used */
+};
+enum soft_grows { SOFT_GROWS_HOT, SOFT_GROWS_COLD, SOFT_GROWS_BLOCKS, SOFT_GROWS_LINKS, SOFT_NGROWS };
+
 struct soft_vcpu {
 	struct x86_cpu cpu; /* first: GS base */
 
@@ -225,6 +233,7 @@ struct soft_vcpu {
 	uint32_t nsites, sites_max;
 	struct soft_link **cell_links;
 	uint32_t ncells;
+	struct soft_growth growth[SOFT_NGROWS];
 	uint32_t ibtc_key[TLB_NMODES];  /* block key that a table serves */
 	uint64_t invalidations;         /* changes whenever a block dies or somebody else drops our write entries */
 	uint64_t single_rip;            /* go on here with a block of SOFT_KEY_SINGLE, */
@@ -305,6 +314,10 @@ uint64_t soft_page_invalidate(struct soft_vcpu *v, uint64_t ram_page, unsigned o
 uint64_t soft_page_lines(struct soft_vcpu *v, uint64_t ram_page);
 void soft_flush_all_blocks(struct soft_vcpu *v);
 struct soft_block *soft_block_by_code(struct soft_vcpu *v, uint32_t offset);
+
+/* growth.c: huge pages under the code cache and the largest tables */
+void soft_growth_init(struct soft_growth *g, void *base, uint64_t bytes);
+void soft_growth_step(struct soft_growth *g, uint64_t used);
 
 /* link.c: direct links, cells and the indirect-branch table */
 void soft_link_to(struct soft_vcpu *v, struct soft_link *link, struct soft_block *to);

@@ -422,6 +422,20 @@ static bool has_room(const struct soft_vcpu *v)
 	       v->code_used + hot <= v->area.bytes / 2 && v->cold_used + cold <= v->area.bytes;
 }
 
+static void grow(struct soft_vcpu *v)
+{
+	const uint64_t used[SOFT_NGROWS] = {
+		[SOFT_GROWS_HOT] = v->code_used,
+		[SOFT_GROWS_COLD] = v->cold_used - v->area.bytes / 2,
+		[SOFT_GROWS_BLOCKS] = v->nblocks * sizeof(*v->blocks),
+		[SOFT_GROWS_LINKS] = v->nlinks * sizeof(*v->links),
+	};
+
+	for (unsigned i = 0; i < SOFT_NGROWS; i++)
+		if (unlikely(used[i] >= v->growth[i].next))
+			soft_growth_step(&v->growth[i], used[i]);
+}
+
 struct soft_block *soft_translate(struct soft_vcpu *v, uint32_t key, unsigned user, unsigned index)
 {
 	struct insn insns[SOFT_BLOCK_INSNS_MAX + LOOK_AHEAD_INSNS];
@@ -455,5 +469,6 @@ struct soft_block *soft_translate(struct soft_vcpu *v, uint32_t key, unsigned us
 		return NULL;
 	soft_block_publish(v, b);
 	soft_translated(v, b, hot, cold);
+	grow(v);
 	return b;
 }

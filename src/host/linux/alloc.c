@@ -15,6 +15,9 @@
 
 #define PAGE_BYTES UINT64_C(4096)
 
+#ifndef MADV_COLLAPSE
+#define MADV_COLLAPSE 25
+#endif
 #ifndef MFD_EXEC
 #define MFD_EXEC 0x0010U
 #endif
@@ -38,11 +41,47 @@ void host_free(void *p)
 	free(p);
 }
 
+/* Private memory that begins where a huge page may, or NULL with errno set. */
+static void *map_aligned(uint64_t bytes)
+{
+	uint64_t slack = HOST_HUGE_PAGE_BYTES, head;
+	uint8_t *p;
+
+	bytes = align_up(bytes, PAGE_BYTES);
+	p = mmap(NULL, bytes + slack, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (p == MAP_FAILED)
+		return NULL;
+	head = align_up((uintptr_t)p, slack) - (uintptr_t)p;
+	if (head)
+		munmap(p, head);
+	if (slack - head)
+		munmap(p + head + bytes, slack - head);
+	return p + head;
+}
+
+void *linux_map_huge(uint64_t bytes)
+{
+	void *p = map_aligned(bytes);
+
+	if (p)
+		madvise(p, bytes, MADV_HUGEPAGE); /* a wish */
+	return p;
+}
+
 void *host_alloc_sparse(size_t bytes)
 {
-	void *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	void *p;
 
+	if (bytes >= 2 * HOST_HUGE_PAGE_BYTES)
+		return map_aligned(bytes);
+	p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	return p == MAP_FAILED ? NULL : p;
+}
+
+void host_want_huge_page(void *p)
+{
+	/* Unlike MADV_HUGEPAGE this is for shared memory, too, whatever the host gives to files by itself. */
+	madvise(p, HOST_HUGE_PAGE_BYTES, MADV_COLLAPSE);
 }
 
 void host_free_sparse(void *p, size_t bytes)
@@ -106,22 +145,6 @@ static bool huge_if_anonymous(void)
 	return (sysfs_chosen(THP "shmem_enabled", "[never]") || sysfs_chosen(THP "shmem_enabled", "[deny]")) && !sysfs_chosen(THP "enabled", "[never]");
 }
 
-/* Memory aligned to a huge page, or NULL with errno set. */
-static void *anonymous_ram(uint64_t bytes)
-{
-	uint64_t slack = MIB(2), head;
-	uint8_t *p = mmap(NULL, bytes + slack, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-
-	if (p == MAP_FAILED)
-		return NULL;
-	head = align_up((uintptr_t)p, slack) - (uintptr_t)p;
-	if (head)
-		munmap(p, head);
-	if (slack - head)
-		munmap(p + head + bytes, slack - head);
-	return p + head;
-}
-
 enum lodge_err host_ram_create(struct host_ram *ram, uint64_t bytes, bool huge, struct lodge_error *err)
 {
 	void *p;
@@ -129,9 +152,8 @@ enum lodge_err host_ram_create(struct host_ram *ram, uint64_t bytes, bool huge, 
 	*ram = (struct host_ram){ .fd = -1 };
 	if (!bytes || bytes % PAGE_BYTES || bytes > INT64_MAX)
 		return error_set(err, LODGE_ERR_ARG, "guest RAM must be a multiple of 4 KiB");
-	if (huge && huge_if_anonymous() && (p = anonymous_ram(bytes)) != NULL) {
+	if (huge && huge_if_anonymous() && (p = linux_map_huge(bytes)) != NULL) {
 		*ram = (struct host_ram){ .fd = -1, .hva = p, .bytes = bytes };
-		madvise(p, bytes, MADV_HUGEPAGE);
 		madvise(p, bytes, MADV_DONTDUMP);
 		return LODGE_OK;
 	}
@@ -201,7 +223,7 @@ static void *map_near_text(size_t bytes, int fd)
 enum lodge_err host_code_alloc_dual(struct host_code_area *area, size_t bytes, struct lodge_error *err)
 {
 	enum lodge_err code = LODGE_OK;
-	void *rw = MAP_FAILED, *rx = MAP_FAILED;
+	void *rw = NULL, *rx = MAP_FAILED;
 	int fd;
 
 	*area = (struct host_code_area){ 0 };
@@ -215,8 +237,12 @@ enum lodge_err host_code_alloc_dual(struct host_code_area *area, size_t bytes, s
 		code = error_set_os(err, LODGE_ERR_NOMEM, errno, "cannot size the code cache to %zu MiB", bytes >> 20);
 		goto out;
 	}
-	rw = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd, 0);
-	if (rw == MAP_FAILED) {
+	rw = host_alloc_sparse(bytes); /* for its place */
+	if (rw && mmap(rw, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE | MAP_FIXED, fd, 0) == MAP_FAILED) {
+		host_free_sparse(rw, bytes);
+		rw = NULL;
+	}
+	if (!rw) {
 		code = error_set_os(err, LODGE_ERR_NOMEM, errno, "cannot map the code cache of %zu MiB", bytes >> 20);
 		goto out;
 	}
@@ -229,8 +255,8 @@ enum lodge_err host_code_alloc_dual(struct host_code_area *area, size_t bytes, s
 	*area = (struct host_code_area){ .rw = rw, .rx = rx, .bytes = bytes };
 	linux_sync_core_register();
 out:
-	if (code && rw != MAP_FAILED)
-		munmap(rw, bytes);
+	if (code)
+		host_free_sparse(rw, bytes);
 	close(fd);
 	return code;
 }

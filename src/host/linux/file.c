@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 #include "host/file.h"
+#include "host/linux/linux.h"
 
 static enum lodge_err file_error_code(int os_error)
 {
@@ -55,8 +56,8 @@ enum lodge_err host_file_load(struct host_file *file, const char *path, const ch
 	*file = (struct host_file){ 0 };
 	if (code)
 		goto out;
-	p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	if (p == MAP_FAILED) {
+	p = linux_map_huge(bytes);
+	if (!p) {
 		code = error_set_os(err, LODGE_ERR_NOMEM, errno, "no memory for %s '%s' of %llu MiB", what, path,
 				    (unsigned long long)(bytes >> 20));
 		goto out;

@@ -8,6 +8,9 @@
 #include "base/error.h"
 #include "net/net.h"
 
+/* Zeroed memory at a huge page's boundary, of huge pages where the host has any; NULL with errno set. munmap() frees it. */
+void *linux_map_huge(uint64_t bytes) LODGE_MUST_CHECK;
+
 /* Tell the kernel that this process will use host_sync_core(); any number of times. */
 void linux_sync_core_register(void);
 

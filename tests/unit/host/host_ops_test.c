@@ -224,6 +224,49 @@ static void code_lies_near_text(void **state)
 	host_code_free(&area);
 }
 
+static void fill(uint8_t *p, size_t bytes, unsigned seed)
+{
+	for (size_t i = 0; i < bytes; i++)
+		p[i] = (uint8_t)(i * 31 + (i >> 12) + seed);
+}
+
+static bool filled(const uint8_t *p, size_t bytes, unsigned seed)
+{
+	for (size_t i = 0; i < bytes; i++)
+		if (p[i] != (uint8_t)(i * 31 + (i >> 12) + seed))
+			return false;
+	return true;
+}
+
+/* What is there stays, and what was never touched is zero still; a host without huge pages does nothing. */
+static void huge_pages_keep_what_is_there(void **state)
+{
+	const size_t window = HOST_HUGE_PAGE_BYTES, used = window / 4 + 123;
+	uint8_t *p = host_alloc_sparse(4 * window);
+	struct host_code_area area;
+
+	assert_non_null(p);
+	assert_int_equal((uintptr_t)p % window, 0);
+	fill(p + window, used, 1);
+	host_want_huge_page(p + window);
+	assert_true(filled(p + window, used, 1));
+	assert_int_equal(p[window + used], 0);
+	assert_int_equal(p[0], 0);
+	host_free_sparse(p, 4 * window);
+	if (host_code_alloc_dual(&area, 4 * window, NULL))
+		skip();
+	assert_int_equal((uintptr_t)area.rw % window, 0);
+	fill(area.rw + window, used, 2);
+	assert_true(filled(area.rx + window, used, 2));
+	host_want_huge_page(area.rw + window);
+	assert_true(filled(area.rx + window, used, 2));
+	put_return(area.rw + 2 * window - 6, 77);
+	host_sync_core();
+	assert_int_equal(code_at(area.rx + 2 * window - 6)(), 77);
+	assert_true(filled(area.rw + window, used, 2));
+	host_code_free(&area);
+}
+
 static struct host_code_area fault_area;
 
 /* Skips the faulting instruction of the test's code, which sits at its start. */
@@ -399,6 +442,7 @@ int main(void)
 		cmocka_unit_test(ram_is_sparse_and_shared),
 		cmocka_unit_test(code_is_written_in_one_map_and_run_in_the_other),
 		cmocka_unit_test(code_lies_near_text),
+		cmocka_unit_test(huge_pages_keep_what_is_there),
 		cmocka_unit_test(declined_faults_go_on),
 		cmocka_unit_test(faults_reach_the_hook),
 		cmocka_unit_test(gs_base_is_set),
