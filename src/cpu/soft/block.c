@@ -6,8 +6,6 @@
  */
 #include "cpu/soft/soft.h"
 
-#define HASH_SIZE (1u << SOFT_HASH_BITS)
-#define PAGE_HASH_SIZE (1u << SOFT_PAGE_HASH_BITS)
 #define SITES_MAX (SOFT_BLOCKS_MAX / 2)
 
 enum lodge_err soft_blocks_init(struct soft_vcpu *v, struct lodge_error *err)
@@ -18,18 +16,18 @@ enum lodge_err soft_blocks_init(struct soft_vcpu *v, struct lodge_error *err)
 	v->maps = host_alloc_sparse(sizeof(*v->maps) * v->maps_max);
 	v->links = host_alloc_sparse(sizeof(*v->links) * SOFT_LINKS_MAX);
 	v->sites = host_alloc_sparse(sizeof(*v->sites) * v->sites_max);
-	v->hash = host_alloc_sparse(sizeof(void *) * HASH_SIZE);
-	v->page_hash = host_alloc_sparse(sizeof(void *) * PAGE_HASH_SIZE);
 	v->cell_links = host_alloc_sparse(sizeof(void *) * SOFT_CELLS_MAX);
 	for (unsigned i = 0; i < 2; i++) {
 		v->live_cells[i] = host_alloc_sparse(sizeof(uint32_t) * SOFT_CELLS_MAX);
 		v->live_ibtc[i] = host_alloc_sparse(sizeof(uint32_t) * SOFT_IBTC_ENTRIES * TLB_NMODES);
 	}
-	if (!v->blocks || !v->maps || !v->links || !v->sites || !v->hash || !v->page_hash || !v->cell_links || !v->live_cells[0] ||
-	    !v->live_cells[1] || !v->live_ibtc[0] || !v->live_ibtc[1]) {
+	if (!v->blocks || !v->maps || !v->links || !v->sites || !v->cell_links || !v->live_cells[0] || !v->live_cells[1] ||
+	    !v->live_ibtc[0] || !v->live_ibtc[1]) {
 		soft_blocks_fini(v);
 		return error_set(err, LODGE_ERR_NOMEM, "no address space for the software CPU's tables; raise `ulimit -v`");
 	}
+	soft_growth_init(&v->growth[SOFT_GROWS_VCPU], v, SOFT_VCPU_GROWS);
+	v->growth[SOFT_GROWS_VCPU].next = 1; /* all but a vcpu that never ran fills the first of it at once */
 	soft_growth_init(&v->growth[SOFT_GROWS_BLOCKS], v->blocks, sizeof(*v->blocks) * SOFT_BLOCKS_MAX);
 	soft_growth_init(&v->growth[SOFT_GROWS_LINKS], v->links, sizeof(*v->links) * SOFT_LINKS_MAX);
 	return LODGE_OK;
@@ -41,8 +39,6 @@ void soft_blocks_fini(struct soft_vcpu *v)
 	host_free_sparse(v->maps, sizeof(*v->maps) * v->maps_max);
 	host_free_sparse(v->links, sizeof(*v->links) * SOFT_LINKS_MAX);
 	host_free_sparse(v->sites, sizeof(*v->sites) * v->sites_max);
-	host_free_sparse(v->hash, sizeof(void *) * HASH_SIZE);
-	host_free_sparse(v->page_hash, sizeof(void *) * PAGE_HASH_SIZE);
 	host_free_sparse(v->cell_links, sizeof(void *) * SOFT_CELLS_MAX);
 	for (unsigned i = 0; i < 2; i++) {
 		host_free_sparse(v->live_cells[i], sizeof(uint32_t) * SOFT_CELLS_MAX);
@@ -213,8 +209,8 @@ void soft_flush_all_blocks(struct soft_vcpu *v)
 		}
 		v->nlive_ibtc[g] = v->nlive_cells[g] = 0;
 	}
-	__builtin_memset(v->hash, 0, sizeof(void *) * HASH_SIZE);
-	__builtin_memset(v->page_hash, 0, sizeof(void *) * PAGE_HASH_SIZE);
+	__builtin_memset(v->hash, 0, sizeof(v->hash));
+	__builtin_memset(v->page_hash, 0, sizeof(v->page_hash));
 	__builtin_memset(v->exec_filter, 0, sizeof(v->exec_filter));
 	v->stats.blocks_evicted += v->nblocks;
 	v->nblocks = v->nmaps = v->nlinks = v->nsites = v->ncells = 0;

@@ -186,7 +186,7 @@ struct soft_growth {
 	uint64_t bytes;
 	uint64_t next; /* look at it again when so much is used */
 };
-enum soft_grows { SOFT_GROWS_HOT, SOFT_GROWS_COLD, SOFT_GROWS_BLOCKS, SOFT_GROWS_LINKS, SOFT_NGROWS };
+enum soft_grows { SOFT_GROWS_VCPU, SOFT_GROWS_HOT, SOFT_GROWS_COLD, SOFT_GROWS_BLOCKS, SOFT_GROWS_LINKS, SOFT_NGROWS };
 
 struct soft_vcpu {
 	struct x86_cpu cpu; /* first: GS base */
@@ -225,8 +225,6 @@ struct soft_vcpu {
 	uint32_t nblocks;
 	struct soft_map *maps;
 	uint32_t nmaps, maps_max;
-	struct soft_block **hash;
-	struct soft_block **page_hash;
 	struct soft_link *links;
 	uint32_t nlinks;
 	struct soft_site *sites;
@@ -257,9 +255,16 @@ struct soft_vcpu {
 
 	struct cpu_stats stats;
 	uint64_t chaos_state;
-	struct soft_ibtc ibtc[TLB_NMODES];
+	struct soft_block *hash[1u << SOFT_HASH_BITS];
+	struct soft_block *page_hash[1u << SOFT_PAGE_HASH_BITS];
+
+	/* What is above fits on one huge page; what fills by chance below, the kernel's and the user's tables, on two. */
+	LODGE_ALIGNED(HOST_HUGE_PAGE_BYTES) struct soft_ibtc ibtc[TLB_NMODES];
 	uint64_t cells[SOFT_CELLS_MAX]; /* targets of links to other pages */
 };
+
+_Static_assert(offsetof(struct soft_vcpu, ibtc) == HOST_HUGE_PAGE_BYTES, "the TLB and the tables of blocks share a huge page");
+#define SOFT_VCPU_GROWS (3 * HOST_HUGE_PAGE_BYTES)
 
 struct soft_vm {
 	struct cpu_vm_config config;

@@ -425,6 +425,7 @@ static bool has_room(const struct soft_vcpu *v)
 static void grow(struct soft_vcpu *v)
 {
 	const uint64_t used[SOFT_NGROWS] = {
+		[SOFT_GROWS_VCPU] = v->nblocks * UINT64_C(4096), /* hashed: each block may touch a page */
 		[SOFT_GROWS_HOT] = v->code_used,
 		[SOFT_GROWS_COLD] = v->cold_used - v->area.bytes / 2,
 		[SOFT_GROWS_BLOCKS] = v->nblocks * sizeof(*v->blocks),
