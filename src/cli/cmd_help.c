@@ -6,7 +6,7 @@
 
 static const char roadmap[] =
 	"What you may look for and will not find yet:\n"
-	"  disk images        raw and qcow2 (--disk), no snapshots inside, no VMDK; no NVMe or SATA\n"
+	"  disk images        raw and qcow2 (--disk), no snapshots inside, no VMDK; virtio or NVMe, no SATA\n"
 	"  network            one card (--net), no network among machines but by a bridge; forwards (-p) for IPv4 only\n"
 	"  shared folders     no virtiofs, no vsock, no agent beyond `-- CMD`\n"
 	"  display            no VGA, VNC or window; serial consoles only\n"

@@ -30,7 +30,7 @@ static const char help[] =
 	"  --kernel FILE         Linux bzImage or vmlinux, ELF with a PVH note, or multiboot kernel\n"
 	"  --initrd FILE         initial RAM disk\n"
 	"  --append TEXT         more for the kernel's command line (behind console=ttyS0 and the like)\n"
-	"  --disk FILE[,WORD...] a disk (virtio), up to 8 times; WORDs: ro, format=raw|qcow2,\n"
+	"  --disk FILE[,WORD...] a disk, up to 8 times; WORDs: ro, if=virtio|nvme (virtio if not told), format=raw|qcow2,\n"
 	"                        backing=FILE (what a qcow2 image builds on), serial=TEXT\n"
 	"  --firmware FILE       start firmware (SeaBIOS, OVMF) instead; it is offered the kernel, if there is one\n"
 	"  --firmware-vars FILE  its variable store, below it in flash; changes are not written back\n"

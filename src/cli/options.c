@@ -123,7 +123,7 @@ static enum lodge_err parse_hop(struct run_options *o, int opt, const char *arg,
 
 static enum lodge_err parse_disk_word(struct vm_disk *d, char *word, struct lodge_error *err)
 {
-	static const char *const formats[] = { "raw", "qcow2", NULL };
+	static const char *const formats[] = { "raw", "qcow2", NULL }, *const interfaces[] = { "virtio", "nvme", NULL };
 	unsigned choice = 0;
 	enum lodge_err rc = LODGE_OK;
 
@@ -136,9 +136,12 @@ static enum lodge_err parse_disk_word(struct vm_disk *d, char *word, struct lodg
 	} else if (!strncmp(word, "format=", 7)) {
 		rc = parse_choice("disk ...,format=", word + 7, formats, &choice, err);
 		d->format = rc ? d->format : choice ? VM_DISK_QCOW2 : VM_DISK_RAW;
+	} else if (!strncmp(word, "if=", 3)) {
+		rc = parse_choice("disk ...,if=", word + 3, interfaces, &choice, err);
+		d->nvme = choice;
 	} else {
-		rc = error_set(err, LODGE_ERR_ARG, "--disk does not know '%s'; behind FILE may come ro, format=raw|qcow2, backing=FILE, serial=TEXT (a "
-			       "comma in FILE is written twice)", word);
+		rc = error_set(err, LODGE_ERR_ARG, "--disk does not know '%s'; behind FILE may come ro, if=virtio|nvme, format=raw|qcow2, backing=FILE, "
+			       "serial=TEXT (a comma in FILE is written twice)", word);
 	}
 	return rc;
 }

@@ -40,6 +40,7 @@ struct machine_blob {
 struct machine_disk {
 	const struct block_device *block;
 	const char *serial; /* NULL: none */
+	bool nvme;          /* or virtio */
 };
 
 struct machine_config {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Virtio devices: one PCI function each, in slots from 1 up. */
+/* Disks, by virtio or NVMe, and the other virtio devices: one PCI function each, in slots from 1 up. */
+#include "devices/nvme/nvme.h"
 #include "devices/virtio/virtio_blk.h"
 #include "devices/virtio/virtio_net.h"
 #include "devices/virtio/virtio_pci.h"
@@ -15,8 +16,14 @@
 struct machine_virtio {
 	unsigned ndisks; /* that are on the bus */
 	struct {
-		struct virtio_blk blk;
-		struct virtio_pci pci;
+		bool is_nvme;
+		union {
+			struct {
+				struct virtio_blk blk;
+				struct virtio_pci pci;
+			};
+			struct nvme nvme;
+		};
 	} disks[MACHINE_DISKS_MAX];
 	bool has_net, has_rng;
 	struct virtio_net net;
@@ -25,7 +32,24 @@ struct machine_virtio {
 	struct virtio_pci rng_pci;
 };
 
-static enum lodge_err create_disk(struct machine *m, unsigned i)
+static enum lodge_err create_nvme(struct machine *m, unsigned i)
+{
+	struct machine_virtio *v = m->virtio;
+
+	v->disks[i].is_nvme = true;
+	return nvme_init(&v->disks[i].nvme, &(struct nvme_config){ .block = m->config.disks[i].block,
+								   .serial = m->config.disks[i].serial,
+								   .number = i,
+								   .queues = MIN(m->config.vcpus, NVME_IO_QUEUES_MAX),
+								   .mem = m->config.mem,
+								   .posts = m->config.posts,
+								   .bus = &m->pci,
+								   .slot = FIRST_SLOT + i,
+								   .msi = msi_sink(&m->msi),
+								   .log = m->config.log });
+}
+
+static enum lodge_err create_virtio_disk(struct machine *m, unsigned i)
 {
 	struct machine_virtio *v = m->virtio;
 	enum lodge_err rc = virtio_blk_init(&v->disks[i].blk, &(struct virtio_blk_config){ .block = m->config.disks[i].block,
@@ -41,7 +65,14 @@ static enum lodge_err create_disk(struct machine *m, unsigned i)
 										    .slot = FIRST_SLOT + i,
 										    .class_device = CLASS_STORAGE_SCSI,
 										    .msi = msi_sink(&m->msi) });
-	v->ndisks += rc == LODGE_OK;
+	return rc;
+}
+
+static enum lodge_err create_disk(struct machine *m, unsigned i)
+{
+	enum lodge_err rc = m->config.disks[i].nvme ? create_nvme(m, i) : create_virtio_disk(m, i);
+
+	m->virtio->ndisks += rc == LODGE_OK;
 	return rc;
 }
 
@@ -98,8 +129,12 @@ enum lodge_err machine_virtio_create(struct machine *m)
 
 void machine_virtio_reset(struct machine *m)
 {
-	for (unsigned i = 0; i < m->virtio->ndisks; i++)
-		virtio_pci_reset(&m->virtio->disks[i].pci);
+	for (unsigned i = 0; i < m->virtio->ndisks; i++) {
+		if (m->virtio->disks[i].is_nvme)
+			nvme_power_on(&m->virtio->disks[i].nvme);
+		else
+			virtio_pci_reset(&m->virtio->disks[i].pci);
+	}
 	if (m->virtio->has_rng)
 		virtio_pci_reset(&m->virtio->rng_pci);
 	if (m->virtio->has_net)
@@ -109,6 +144,10 @@ void machine_virtio_reset(struct machine *m)
 void machine_virtio_stop(struct machine *m)
 {
 	for (unsigned i = 0; m->virtio && i < m->virtio->ndisks; i++) {
+		if (m->virtio->disks[i].is_nvme) {
+			nvme_fini(&m->virtio->disks[i].nvme);
+			continue;
+		}
 		virtio_pci_fini(&m->virtio->disks[i].pci);
 		virtio_fini(&m->virtio->disks[i].blk.dev);
 	}

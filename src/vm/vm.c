@@ -309,7 +309,7 @@ static enum lodge_err build_machine(struct vm *vm, struct lodge_error *err)
 		m.net = vm_network_backend(vm->net);
 	memcpy(m.mac, c->net.mac, sizeof(m.mac));
 	for (unsigned i = 0; i < c->ndisks; i++)
-		m.disks[i] = (struct machine_disk){ .block = disk_block(vm->disks[i]), .serial = c->disks[i].serial };
+		m.disks[i] = (struct machine_disk){ .block = disk_block(vm->disks[i]), .serial = c->disks[i].serial, .nvme = c->disks[i].nvme };
 	return machine_create(&m, &vm->machine, err);
 }
 

@@ -15,7 +15,7 @@ enum vm_accel { VM_ACCEL_AUTO, VM_ACCEL_KVM, VM_ACCEL_SOFT };
 #define VM_NAME_MAX 63
 #define VM_CMDLINE_MAX 4096
 #define VM_DISKS_MAX 8
-#define VM_DISK_SERIAL_MAX 20 /* what virtio carries */
+#define VM_DISK_SERIAL_MAX 20 /* what virtio and NVMe carry */
 
 /* Not told: qcow2 by the name *.qcow2, else raw; a file that looks otherwise is refused, for a guest can write such looks. */
 enum vm_disk_format { VM_DISK_UNTOLD, VM_DISK_RAW, VM_DISK_QCOW2 };
@@ -26,6 +26,7 @@ struct vm_disk {
 	const char *backing; /* what a qcow2 image is the difference to; NULL: none */
 	enum vm_disk_format format;
 	bool read_only;
+	bool nvme; /* how the guest reaches it; or virtio */
 };
 
 #define VM_FORWARDS_MAX 64
