@@ -27,7 +27,7 @@ _lodge()
 
 	COMPREPLY=()
 	if [ "$COMP_CWORD" = 1 ]; then
-		mapfile -t COMPREPLY < <(compgen -W 'run disk doctor debug version help' -- "$cur")
+		mapfile -t COMPREPLY < <(compgen -W 'run pull images rmi disk doctor debug version help' -- "$cur")
 		return
 	fi
 	for word in "${COMP_WORDS[@]:2:COMP_CWORD-2}"; do
@@ -43,8 +43,10 @@ _lodge()
 		fi
 		;;
 	disk) mapfile -t COMPREPLY < <(compgen -f -W 'create info convert' -- "$cur") ;;
-	doctor | version) mapfile -t COMPREPLY < <(compgen -W '--json' -- "$cur") ;;
-	help) mapfile -t COMPREPLY < <(compgen -W 'run disk doctor debug version help roadmap' -- "$cur") ;;
+	pull) mapfile -t COMPREPLY < <(compgen -W 'debian debian:bookworm debian:trixie --size --mirror' -- "$cur") ;;
+	rmi) mapfile -t COMPREPLY < <(compgen -W 'debian-bookworm debian-trixie' -- "$cur") ;;
+	images | doctor | version) mapfile -t COMPREPLY < <(compgen -W '--json' -- "$cur") ;;
+	help) mapfile -t COMPREPLY < <(compgen -W 'run pull images rmi disk doctor debug version help roadmap' -- "$cur") ;;
 	esac
 }
 

@@ -1,21 +1,28 @@
 # SPDX-License-Identifier: Apache-2.0
 # fish completion for lodge(1)
 
-set -l verbs run disk doctor debug version help
+set -l verbs run pull images rmi disk doctor debug version help
 complete -c lodge -f
 complete -c lodge -n "not __fish_seen_subcommand_from $verbs" -a run -d 'Boot a virtual machine'
+complete -c lodge -n "not __fish_seen_subcommand_from $verbs" -a pull -d 'Make the image of a system to run'
+complete -c lodge -n "not __fish_seen_subcommand_from $verbs" -a images -d 'List images'
+complete -c lodge -n "not __fish_seen_subcommand_from $verbs" -a rmi -d 'Remove images'
 complete -c lodge -n "not __fish_seen_subcommand_from $verbs" -a disk -d 'Make, explain and copy disk images'
 complete -c lodge -n "not __fish_seen_subcommand_from $verbs" -a doctor -d 'Say what this host can do'
 complete -c lodge -n "not __fish_seen_subcommand_from $verbs" -a debug -d 'Look inside, test engines against each other'
 complete -c lodge -n "not __fish_seen_subcommand_from $verbs" -a version -d 'Print the version'
 complete -c lodge -n "not __fish_seen_subcommand_from $verbs" -a help -d 'Explain a verb, or roadmap'
-complete -c lodge -n '__fish_seen_subcommand_from help' -a 'run disk doctor debug version roadmap'
+complete -c lodge -n '__fish_seen_subcommand_from help' -a 'run pull images rmi disk doctor debug version roadmap'
 complete -c lodge -n '__fish_seen_subcommand_from debug' -a hop -d 'A run that moves between engines'
 complete -c lodge -n '__fish_seen_subcommand_from debug' -a block -d 'Show what a piece of guest code is translated to'
 complete -c lodge -n '__fish_seen_subcommand_from hop' -l every -x -a '1 10 100' -d 'Milliseconds between moves'
 complete -c lodge -n '__fish_seen_subcommand_from hop' -l to -x -a 'kvm soft' -d 'The other engine'
+complete -c lodge -n '__fish_seen_subcommand_from pull' -a 'debian debian:bookworm debian:trixie'
+complete -c lodge -n '__fish_seen_subcommand_from pull' -l size -x -d 'Size of the disk'
+complete -c lodge -n '__fish_seen_subcommand_from pull' -l mirror -x -d 'Where packages come from'
+complete -c lodge -n '__fish_seen_subcommand_from rmi' -a 'debian-bookworm debian-trixie'
 complete -c lodge -n '__fish_seen_subcommand_from disk' -F -a 'create info convert'
-complete -c lodge -n '__fish_seen_subcommand_from doctor version' -l json -d 'As JSON'
+complete -c lodge -n '__fish_seen_subcommand_from images doctor version' -l json -d 'As JSON'
 
 set -l run '__fish_seen_subcommand_from run hop block; and not contains -- -- (commandline -opc)'
 complete -c lodge -n "$run" -l kernel -rF -d 'Kernel to boot'

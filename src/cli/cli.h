@@ -23,7 +23,7 @@ struct cli_verb {
 	int (*run)(int argc, char **argv);
 };
 
-extern const struct cli_verb cli_run, cli_disk, cli_doctor, cli_debug, cli_version, cli_help;
+extern const struct cli_verb cli_run, cli_pull, cli_images, cli_rmi, cli_disk, cli_doctor, cli_debug, cli_version, cli_help;
 /* `lodge debug hop`: a run that moves between engines. */
 int cli_run_hopping(int argc, char **argv);
 /* `lodge debug block ADDRESS`: a run until that is translated. */

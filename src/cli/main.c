@@ -8,7 +8,7 @@
 
 #include "cli/cli.h"
 
-const struct cli_verb *const cli_verbs[] = { &cli_run, &cli_disk, &cli_doctor, &cli_debug, &cli_version, &cli_help, NULL };
+const struct cli_verb *const cli_verbs[] = { &cli_run, &cli_pull, &cli_images, &cli_rmi, &cli_disk, &cli_doctor, &cli_debug, &cli_version, &cli_help, NULL };
 
 void cli_say(const char *text)
 {

@@ -15,6 +15,9 @@ struct host_helper {
 	int fd;  /* non-blocking */
 };
 
+/* The path of program @name beside this one or where it is installed; false if there is none. */
+bool host_helper_find(const char *name, char *path, size_t cap) LODGE_MUST_CHECK;
+
 /*
  * Run @name, found beside this program or where it is installed, with @args
  * (ended by NULL, @args[0] the name); its end of the pair is @child_fd, and it

@@ -18,7 +18,7 @@
 
 extern char **environ;
 
-static bool find(const char *name, char *path, size_t cap)
+bool host_helper_find(const char *name, char *path, size_t cap)
 {
 	ssize_t n = readlink("/proc/self/exe", path, cap - 1);
 	char *slash;
@@ -63,7 +63,7 @@ enum lodge_err host_helper_start(struct host_helper *h, const char *name, const 
 	pid_t pid;
 
 	*h = (struct host_helper){ .fd = -1 };
-	if (!find(name, path, sizeof(path)))
+	if (!host_helper_find(name, path, sizeof(path)))
 		return error_set(err, LODGE_ERR_NOT_FOUND, "cannot find the program %s, neither beside lodge nor in %s; `make install` puts it there", name,
 				 LODGE_LIBEXEC_DIR);
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair))
