@@ -31,6 +31,7 @@ int cli_run_for_block(int argc, char **argv);
 
 /* Ends with NULL. */
 extern const struct cli_verb *const cli_verbs[];
+#define CLI_NAMES_MAX 16 /* room for all verbs' names, one more word, and NULL */
 
 /* "lodge: <text>" on stderr. */
 void cli_say(const char *text);

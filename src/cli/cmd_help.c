@@ -19,7 +19,7 @@ static const char roadmap[] =
 
 static int run(int argc, char **argv)
 {
-	const char *names[8], *near;
+	const char *names[CLI_NAMES_MAX], *near;
 	unsigned n = 0;
 
 	if (argc < 2) {

@@ -9,6 +9,7 @@
 #include "cli/cli.h"
 
 const struct cli_verb *const cli_verbs[] = { &cli_run, &cli_pull, &cli_images, &cli_rmi, &cli_disk, &cli_doctor, &cli_debug, &cli_version, &cli_help, NULL };
+_Static_assert(ARRAY_LEN(cli_verbs) < CLI_NAMES_MAX, "arrays of verbs' names are too short");
 
 void cli_say(const char *text)
 {
@@ -101,7 +102,7 @@ static void open_standard_descriptors(void)
 
 int main(int argc, char **argv)
 {
-	const char *names[8], *near;
+	const char *names[CLI_NAMES_MAX], *near;
 	unsigned n = 0;
 	const char *verb = argc > 1 ? argv[1] : "help";
 

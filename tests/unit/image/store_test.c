@@ -41,7 +41,8 @@ static void lists_and_removes_whole_images(void **state)
 
 	setenv("XDG_DATA_HOME", scratch_dir, 1);
 	assert_int_equal(store_list(count_image, &n, &err), LODGE_OK); /* no directory yet */
-	assert_int_equal(shell("mkdir -p lodge/images/whole/sub lodge/images/half lodge/images/.new outside && cd X/manifest.json && : >half/disk.raw && : >.new/manifest.json && : >../../outside/kept"
+	assert_int_equal(shell("mkdir -p lodge/images/whole/sub lodge/images/half lodge/images/.new outside && cd lodge/images"
+			       " && : >whole/manifest.json && : >half/disk.raw && : >.new/manifest.json && : >../../outside/kept"
 			       " && ln -s ../../../outside whole/link"), 0);
 	assert_int_equal(store_list(count_image, &n, &err), LODGE_OK);
 	assert_int_equal(n, 1);
