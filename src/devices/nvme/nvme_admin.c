@@ -92,6 +92,7 @@ void nvme_queue_deleted(struct nvme *n, unsigned sq)
 	uint16_t cid = n->sq[sq].delete_cid;
 
 	remove_sq(n, sq);
+	n->in_flight++;
 	nvme_complete(n, 0, cid, NVME_SUCCESS, 0);
 }
 
@@ -104,6 +105,7 @@ static uint16_t delete_sq(struct nvme *n, const struct nvme_command *c)
 	if (n->sq[id].in_flight) {
 		n->sq[id].deleting = true;
 		n->sq[id].delete_cid = c->cid;
+		n->in_flight--; /* it waits for others, and a reset need not wait for it */
 		return NVME_LATER;
 	}
 	remove_sq(n, id);

@@ -222,7 +222,8 @@ static void try_enable(struct nvme *n, struct nvme_registers *noted)
 	n->failed = why != NULL;
 	if (why)
 		log_guest(n->config.log, "nvme: the guest's driver cannot start the controller: %s; it stays off until the guest resets it", why);
-	nvme_set_status(n, 0, why ? NVME_CSTS_CFS : NVME_CSTS_RDY);
+	nvme_set_status(n, NVME_CSTS_SHST, why ? NVME_CSTS_CFS : NVME_CSTS_RDY); /* it may have been shut down while it was off */
+	noted->csts = 0;
 }
 
 void nvme_queues_drop(struct nvme *n)
@@ -256,6 +257,7 @@ void nvme_work(void *ctx)
 		n->resetting = false;
 		nvme_interrupt_update(n);
 		nvme_set_status(n, NVME_CSTS_RDY | NVME_CSTS_CFS | NVME_CSTS_SHST, 0);
+		noted.csts = 0;
 	}
 	if (noted.cc & NVME_CC_EN && !n->enabled && !n->failed)
 		try_enable(n, &noted);

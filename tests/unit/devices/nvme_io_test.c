@@ -243,10 +243,18 @@ static void delete_in_flight(void **state)
 	put(1, 2, 1, DATA, 0, 0, 0, 0);
 	put(1, 2, 1, DATA, 0, 1, 0, 0);
 	ring(1);
-	cid = put(0, 0x00, 0, 0, 0, 1, 0, 0);
+	put(0, 0x00, 0, 0, 0, 1, 0, 0);
 	ring(0);
 	assert_false(take(0, &c)); /* after its commands */
-	assert_int_equal(admin(0x00, 0, 0, 1, 0) & 0x101, 0x101);
+	put(0, 0x00, 0, 0, 0, 1, 0, 0);
+	ring(0);
+	assert_true(take(0, &c)); /* once is enough */
+	assert_int_equal(c.status & 0x7ff, 0x101);
+	disable(); /* with the deletion waiting */
+	disk_works();
+	io_thread();
+	assert_int_equal(reg(0x1c), 0);
+	enable();
 	fini();
 	start(false);
 	put(1, 2, 1, DATA, 0, 0, 0, 0);
