@@ -20,9 +20,13 @@
 #define LIST 0x10000u
 #define DATA 0x20000u
 
+/* On their own, for sanitizers to see what runs over their ends. */
+static uint8_t ram_bytes[RAM_BYTES] __attribute__((aligned(4096)));
+static uint8_t disk_bytes[DISK_BYTES];
+
 static struct board {
 	struct fake fake; /* pins: PIRQs */
-	uint8_t ram[RAM_BYTES] __attribute__((aligned(4096)));
+	uint8_t *ram, *disk;
 	struct guest_memory mem;
 	struct bus ports, mmio;
 	struct pci_bus pci;
@@ -31,7 +35,6 @@ static struct board {
 	unsigned log_lines;
 	struct event_post *posts[8];
 	unsigned nposts, calls;
-	uint8_t disk[DISK_BYTES];
 	struct block_device block;
 	struct block_request *requests[512];
 	unsigned nrequests;
@@ -90,12 +93,12 @@ static void fake_submit(void *ctx, struct block_request *r)
 	b.requests[b.nrequests++] = r;
 }
 
-static void disk_works_once(void)
+static void disk_does(unsigned which)
 {
-	struct block_request *r = b.requests[0];
+	struct block_request *r = b.requests[which];
 	uint64_t at = r->offset;
 
-	memmove(b.requests, b.requests + 1, --b.nrequests * sizeof(b.requests[0]));
+	memmove(b.requests + which, b.requests + which + 1, (--b.nrequests - which) * sizeof(b.requests[0]));
 	b.last = *r;
 	b.ops[r->op]++;
 	assert_true(r->op == BLOCK_FLUSH || (r->bytes && r->offset <= DISK_BYTES && r->bytes <= DISK_BYTES - r->offset));
@@ -117,7 +120,7 @@ static void disk_works_once(void)
 static void disk_works(void)
 {
 	while (b.nrequests)
-		disk_works_once();
+		disk_does(0);
 }
 
 static void fake_drain(void *ctx)
@@ -156,7 +159,9 @@ static void build(bool read_only)
 {
 	struct pci_bus_config pci = { .port_bus = &b.ports, .mmio_bus = &b.mmio };
 
-	memset(&b, 0, sizeof(b));
+	b = (struct board){ .ram = ram_bytes, .disk = disk_bytes };
+	memset(ram_bytes, 0, sizeof(ram_bytes));
+	memset(disk_bytes, 0, sizeof(disk_bytes));
 	fake_init(&b.fake);
 	memory_init(&b.mem, -1, b.ram, RAM_BYTES);
 	assert_int_equal(memory_add_range(&b.mem, &(struct memory_range){ 0, RAM_BYTES, b.ram, b.ram, 0 }), LODGE_OK);
