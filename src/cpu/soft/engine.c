@@ -189,7 +189,7 @@ static bool churns(struct soft_vcpu *v, uint64_t gpa)
 {
 	unsigned c = soft_churn_index(gpa);
 
-	if (v->churn[c].kills < SOFT_CHURN_KILLS || v->churn[c].visits >= SOFT_CHURN_VISITS)
+	if (v->vm->options.eager || v->churn[c].kills < SOFT_CHURN_KILLS || v->churn[c].visits >= SOFT_CHURN_VISITS)
 		return false;
 	v->churn[c].visits++;
 	return true;
