@@ -185,6 +185,8 @@ bool tr_custom(struct tr *t)
 		return gen_leave(t);
 	case X86_OP_LEA:
 		return gen_lea(t);
+	case X86_OP_STOS: case X86_OP_MOVS:
+		return tr_string(t);
 	case X86_OP_NOP:
 	case X86_OP_PREFETCH:
 		return true;

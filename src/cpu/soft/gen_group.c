@@ -117,7 +117,8 @@ static bool group_survives(struct tr_group *g, enum tr_class class, const struct
 	uint32_t written;
 	int64_t by;
 
-	if (class == TR_INTERP || class == TR_INTERP_STOP || in->op == X86_OP_CALL || in->op == X86_OP_CALL_IND)
+	if (class == TR_INTERP || class == TR_INTERP_STOP || in->op == X86_OP_CALL || in->op == X86_OP_CALL_IND ||
+	    in->op == X86_OP_STOS || in->op == X86_OP_MOVS)
 		return false;
 	written = gprs_written(in);
 	if (moves_rsp(in))

@@ -226,7 +226,7 @@ static void add_seg_base(struct tr *t, const struct tr_ea *ea, unsigned reg)
 		emit_op_mem(&t->hot, EMIT_W, 0, 0x03, reg, &base);
 }
 
-static void park(struct tr *t)
+void tr_park(struct tr *t)
 {
 	if (t->live[t->i] && !t->parked) {
 		emit_park_flags(&t->hot);
@@ -239,7 +239,7 @@ void tr_group_check(struct tr *t, const struct tr_group *g)
 	const uint32_t *slow = t->v->stubs.slow_group[g->kind];
 	struct tr_ea ea = g->ea;
 
-	park(t);
+	tr_park(t);
 	if (ea.fixed && ea.seg_base == X86_NSEG) {
 		ea.addr &= ~UINT64_C(0xfff);
 		lookup_fixed(t, &ea, g->kind, slow, 1);
@@ -270,17 +270,20 @@ void tr_fold(struct tr *t, struct host_mem *m)
 	t->s1_group = TR_NO_GROUP;
 }
 
-struct host_mem tr_check(struct tr *t, const struct tr_ea *ea, enum tlb_kind kind, unsigned bytes)
+struct host_mem tr_check_alone(struct tr *t, const struct tr_ea *ea, enum tlb_kind kind, unsigned bytes)
 {
-	struct host_mem m;
-
-	if (tr_group_access(t, ea, kind, bytes, &m))
-		return m;
 	t->s1_group = TR_NO_GROUP;
-	park(t);
+	tr_park(t);
 	if (ea->fixed && ea->seg_base == X86_NSEG && (ea->addr & 0xfff) + bytes <= 4096)
 		return check_fixed(t, ea, kind, bytes);
 	lookup_page(t, ea, kind, t->v->stubs.slow[kind], bytes);
 	t->free = 0;
 	return (struct host_mem){ .base = HR_S0, .index = HR_S1 };
+}
+
+struct host_mem tr_check(struct tr *t, const struct tr_ea *ea, enum tlb_kind kind, unsigned bytes)
+{
+	struct host_mem m;
+
+	return tr_group_access(t, ea, kind, bytes, &m) ? m : tr_check_alone(t, ea, kind, bytes);
 }

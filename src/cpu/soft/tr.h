@@ -70,6 +70,9 @@ void tr_linear(struct tr *t, struct emit *e, const struct tr_ea *ea, unsigned ds
  * is clobbered; live guest flags have been parked.
  */
 struct host_mem tr_check(struct tr *t, const struct tr_ea *ea, enum tlb_kind kind, unsigned bytes);
+/* The same without groups: S0 is the offset in the page at S1, unless @ea is fixed. */
+struct host_mem tr_check_alone(struct tr *t, const struct tr_ea *ea, enum tlb_kind kind, unsigned bytes);
+void tr_park(struct tr *t); /* park the guest's flags if they are live: EFLAGS may be clobbered */
 /* Bring an operand of tr_check() that takes both scratch registers into S0. */
 void tr_fold(struct tr *t, struct host_mem *m);
 /* A scratch register besides the operand, which is folded if it takes both. */
@@ -92,6 +95,8 @@ void tr_native(struct tr *t);
 bool tr_custom(struct tr *t);      /* emits; false: not possible, interpret */
 bool tr_flow(struct tr *t);        /* its part for branches */
 bool tr_system(struct tr *t);      /* its part for privileged and system instructions */
+bool tr_string(struct tr *t);      /* its part for repeated string instructions */
+bool tr_string_inline(const struct tr *t, const struct insn *in);
 bool tr_system_inline(const struct tr *t, const struct insn *in);
 bool tr_syscall_inline(const struct tr *t, const struct insn *in);
 bool tr_syscall(struct tr *t);

@@ -75,10 +75,47 @@ static bool register_allowed(const ZydisDecodedOperand *o)
 	return class != ZYDIS_REGCLASS_SEGMENT || !(o->actions & ZYDIS_OPERAND_ACTION_MASK_WRITE);
 }
 
-/* XCHG RSI, R10 */
+static bool is_op(const struct decoded *d, ZydisMnemonic mnemonic, ZydisRegister first, ZydisRegister second)
+{
+	return d->insn.mnemonic == mnemonic && d->operands[0].reg.value == first && d->operands[1].reg.value == second;
+}
+
 static bool borrows(const struct decoded *d)
 {
-	return d->insn.mnemonic == ZYDIS_MNEMONIC_XCHG && d->operands[0].reg.value == ZYDIS_REGISTER_R10 && d->operands[1].reg.value == ZYDIS_REGISTER_RSI;
+	return is_op(d, ZYDIS_MNEMONIC_XCHG, ZYDIS_REGISTER_R10, ZYDIS_REGISTER_RSI);
+}
+
+/* REP STOS and REP MOVS go by RDI and RSI: those got a checked address out of R11 just before. */
+struct lent {
+	unsigned rdi, rsi; /* for so many more instructions */
+};
+
+static void lend(struct lent *l, const struct decoded *d)
+{
+	l->rdi -= l->rdi > 0;
+	l->rsi -= l->rsi > 0;
+	if (is_op(d, ZYDIS_MNEMONIC_MOV, ZYDIS_REGISTER_RDI, ZYDIS_REGISTER_R11))
+		l->rdi = 4;
+	if (is_op(d, ZYDIS_MNEMONIC_XCHG, ZYDIS_REGISTER_R11, ZYDIS_REGISTER_RSI))
+		l->rsi = 1;
+}
+
+static bool string_allowed(const struct decoded *d, const struct lent *l)
+{
+	bool stores = false, loads = false;
+
+	if (d->insn.meta.category != ZYDIS_CATEGORY_STRINGOP || !(d->insn.attributes & ZYDIS_ATTRIB_HAS_REP) ||
+	    (d->insn.attributes & ZYDIS_ATTRIB_HAS_SEGMENT) || d->insn.address_width != 64)
+		return false;
+	for (unsigned i = 0; i < d->insn.operand_count; i++) {
+		const ZydisDecodedOperand *o = &d->operands[i];
+
+		if (o->type != ZYDIS_OPERAND_TYPE_MEMORY)
+			continue;
+		stores |= o->mem.base == ZYDIS_REGISTER_RDI && (o->actions & ZYDIS_OPERAND_ACTION_MASK_WRITE);
+		loads |= o->mem.base == ZYDIS_REGISTER_RSI;
+	}
+	return stores && l->rdi && (!loads || l->rsi);
 }
 
 /* The stack that CALL, RET, PUSH and POP use is ours; so is all that the fixed pieces, @stub, read. */
@@ -145,6 +182,7 @@ static bool calls_slow(const struct cpu_translation *t, const struct decoded *d,
 static void audit_code(struct audit *a, const struct cpu_translation *t, const struct cpu_code *c)
 {
 	bool slow = false, borrowed = false;
+	struct lent lent = { 0 };
 
 	for (size_t at = 0; at < c->len;) {
 		bool data_next = slow;
@@ -154,8 +192,9 @@ static void audit_code(struct audit *a, const struct cpu_translation *t, const s
 			refuse(a, t, c, at, NULL);
 			return;
 		}
-		if (!decoded_allowed(&d, !t->guest_bits, borrowed))
+		if (!decoded_allowed(&d, !t->guest_bits, borrowed) && !string_allowed(&d, &lent))
 			refuse(a, t, c, at, &d);
+		lend(&lent, &d);
 		borrowed ^= borrows(&d); /* until they are exchanged back */
 		slow = calls_slow(t, &d, c->at + at);
 		at += d.insn.length + (data_next ? t->slow_data : 0);

@@ -282,12 +282,50 @@ static unsigned random_insn(uint8_t *p)
 	}
 }
 
-static void fill_program(uint8_t *code, uint8_t *data, bool kernel)
+/* Programs of seeds from here on have repeated string instructions of a size that generated code does itself, and that it nearly does. */
+#define STRING_SEEDS 0x100000000ull
+
+/* A count, perhaps a source near the destination, perhaps backwards, and REP STOS or MOVS. */
+static unsigned string_insns(uint8_t *p)
+{
+	static const uint8_t counts[][7] = { { 3, 0x0f, 0xb6, 0xc9 }, { 6, 0x81, 0xe1, 0x0f }, { 6, 0x81, 0xe1, 0xff, 0x03 }, { 5, 0xb9, 0x00, 0x02 } };
+	const uint8_t *one = counts[pick(ARRAY_LEN(counts))];
+	bool down = !pick(8);
+	unsigned n = one[0];
+
+	memcpy(p, one + 1, 6);
+	if (!pick(4)) { /* lea rsi, [rdi + disp8] */
+		memcpy(p + n, "\x48\x8d\x77", 3);
+		p[n + 3] = (uint8_t)rnd();
+		n += 4;
+	}
+	if (!pick(4)) { /* at the start of a page: and rdi, -4096 */
+		memcpy(p + n, "\x48\x81\xe7\x00\xf0\xff\xff", 7);
+		n += 7;
+	} else if (!pick(3)) { /* at the end of the last one that can be written: mov edi, imm32 */
+		p[n] = 0xbf;
+		put_le32(p + n + 1, DATA + DATA_BYTES - 0x1000 - pick(16));
+		n += 5;
+	}
+	if (down)
+		p[n++] = 0xfd;
+	if (!pick(4))
+		p[n++] = 0x66;
+	p[n++] = pick(4) ? 0xf3 : 0xf2;
+	if (pick(2))
+		p[n++] = 0x48;
+	p[n++] = (uint8_t)((pick(2) ? 0xaa : 0xa4) | pick(2));
+	if (down)
+		p[n++] = 0xfc;
+	return n;
+}
+
+static void fill_program(uint8_t *code, uint8_t *data, bool kernel, bool strings)
 {
 	unsigned n = 0, count = 1 + pick(12);
 
 	for (unsigned i = 0; i < count; i++)
-		n += kernel && !pick(3) ? kernel_insn(code + n) : random_insn(code + n);
+		n += strings && !pick(3) ? string_insns(code + n) : kernel && !pick(3) ? kernel_insn(code + n) : random_insn(code + n);
 	code[n++] = 0xe6;
 	code[n++] = EXIT_PORT;
 	code[n++] = EXIT_PORT;
@@ -440,7 +478,7 @@ static unsigned run_cases(const char *opts, uint64_t first_seed, unsigned cases)
 		kernel = !pick(3);
 		build_machine(ram, kernel);
 		initial_state(&start, kernel);
-		fill_program(ram + CODE, ram + DATA, kernel);
+		fill_program(ram + CODE, ram + DATA, kernel, this_seed >= STRING_SEEDS);
 		if (getenv("LOCKSTEP_VERBOSE")) {
 			printf("seed %lu\n", this_seed);
 			print_code(ram + CODE);
@@ -476,10 +514,12 @@ static uint64_t env_number(const char *name, uint64_t fallback)
 
 static void run_each_option(void)
 {
-	static const char *const opts[] = { "nolink", "noibtc", "notlb", "noflags", "oneinsn", "nonative", "nopext", "nogroup", "chaos" };
+	static const char *const opts[] = { "nolink", "noibtc", "notlb", "noflags", "oneinsn", "nonative", "nopext", "nogroup", "nostring", "chaos" };
 
-	for (unsigned i = 0; i < ARRAY_LEN(opts); i++)
+	for (unsigned i = 0; i < ARRAY_LEN(opts); i++) {
 		assert_int_equal(run_cases(opts[i], 100000 + i * 1000, (unsigned)env_number("LOCKSTEP_CASES", 100)), 0);
+		assert_int_equal(run_cases(opts[i], STRING_SEEDS + 100000 + i * 1000, (unsigned)env_number("LOCKSTEP_CASES", 30)), 0);
+	}
 }
 
 static void test_random_programs(void **state)
@@ -491,6 +531,7 @@ static void test_random_programs(void **state)
 	assert_int_equal(run_cases(opts ? opts : "", env_number("LOCKSTEP_SEED", 1), (unsigned)env_number("LOCKSTEP_CASES", 1500)), 0);
 	if (!opts) {
 		assert_int_equal(run_cases("", 20855, 1), 0); /* a jump to ~0 matched an empty entry of the branch table */
+		assert_int_equal(run_cases("", STRING_SEEDS, (unsigned)env_number("LOCKSTEP_CASES", 1000)), 0);
 		run_each_option();
 	}
 }
