@@ -40,7 +40,10 @@ static void update_pin_locked(struct nvme *n)
 
 void nvme_interrupt(struct nvme *n, unsigned cq)
 {
-	if (!n->cq[cq].interrupts || msix_notify(&n->msix, n->cq[cq].vector))
+	if (!n->cq[cq].interrupts)
+		return;
+	n->pin = !msix_notify(&n->msix, n->cq[cq].vector);
+	if (!n->pin)
 		return;
 	host_mutex_lock(&n->lock);
 	n->raised |= 1u << n->cq[cq].vector;
@@ -49,20 +52,20 @@ void nvme_interrupt(struct nvme *n, unsigned cq)
 	pci_function_follow_intx(&n->fn, &n->intx);
 }
 
-/* Vectors without entries are quiet. */
+/* With the pin: vectors that have entries are raised, the others are quiet. */
 void nvme_interrupt_update(struct nvme *n)
 {
 	uint32_t busy = 0, before;
 
-	for (unsigned i = 0; i < NVME_QUEUES_MAX; i++)
-		if (n->cq[i].entries && n->cq[i].head != n->cq[i].tail)
+	for (unsigned i = 0; n->pin && i < NVME_QUEUES_MAX; i++)
+		if (n->cq[i].interrupts && n->cq[i].head != n->cq[i].tail)
 			busy |= 1u << n->cq[i].vector;
 	host_mutex_lock(&n->lock);
 	before = n->raised;
-	n->raised &= busy;
+	n->raised = busy;
 	update_pin_locked(n);
 	host_mutex_unlock(&n->lock);
-	if (before)
+	if (before != busy)
 		pci_function_follow_intx(&n->fn, &n->intx);
 }
 
@@ -152,6 +155,7 @@ static enum bus_result register_access(struct nvme *n, struct bus_access *access
 static enum bus_result doorbell_access(struct nvme *n, struct bus_access *access)
 {
 	unsigned doorbell = (unsigned)access->offset / 4;
+	bool quiet = false;
 
 	if (access->size != 4 || access->offset % 4)
 		return BUS_UNHANDLED;
@@ -161,10 +165,16 @@ static enum bus_result doorbell_access(struct nvme *n, struct bus_access *access
 	if (doorbell < ARRAY_LEN(n->regs.doorbell)) {
 		n->regs.doorbell[doorbell] = (uint32_t)access->value;
 		n->regs.rung |= UINT64_C(1) << doorbell;
+		/* The driver saw completions: its interrupt must not come again at once. The I/O thread raises it if there are more. */
+		quiet = doorbell % 2 && n->raised;
+		n->raised = quiet ? 0 : n->raised;
+		update_pin_locked(n);
 	} else {
 		n->regs.bad_doorbell = true;
 	}
 	host_mutex_unlock(&n->lock);
+	if (quiet)
+		pci_function_follow_intx(&n->fn, &n->intx);
 	post_call(&n->config.posts, &n->work);
 	return BUS_HANDLED;
 }
@@ -237,6 +247,7 @@ void nvme_power_on(struct nvme *n)
 	quiesce(n);
 	n->resetting = false;
 	n->raised = 0;
+	n->pin = false;
 	n->regs = (struct nvme_registers){ .cc = 0 };
 	atomic_store(&n->intx, 0);
 	msix_reset(&n->msix);

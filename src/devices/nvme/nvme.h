@@ -101,6 +101,7 @@ struct nvme {
 	/* the I/O thread's */
 	struct event_post work;
 	bool enabled, failed, resetting;
+	bool pin;     /* the driver uses it, and not MSI-X */
 	bool starved; /* commands wait for room in flight */
 	unsigned in_flight, next_sq;
 	struct nvme_sq sq[NVME_QUEUES_MAX];

@@ -237,6 +237,20 @@ static void interrupts(void **state)
 	struct completion c;
 	assert_true(take(0, &c));
 	assert_false(b.fake.level[pci_pirq(1, 0)]);
+	/* It is quiet as soon as the driver's doorbell is written, and comes again if entries are left. */
+	put(0, 0x06, 0, DATA, 0, 1, 0, 0);
+	put(0, 0x06, 0, DATA, 0, 1, 0, 0);
+	ring(0);
+	assert_true(b.fake.level[pci_pirq(1, 0)]);
+	doorbell(1, b.head[0] + 1);
+	assert_false(b.fake.level[pci_pirq(1, 0)]);
+	io_thread();
+	assert_true(b.fake.level[pci_pirq(1, 0)]);
+	doorbell(1, b.head[0] + 2);
+	assert_false(b.fake.level[pci_pirq(1, 0)]);
+	io_thread();
+	assert_false(b.fake.level[pci_pirq(1, 0)]);
+	b.head[0] += 2;
 	/* A reset takes it away, too. */
 	put(0, 0x06, 0, DATA, 0, 1, 0, 0);
 	ring(0);
