@@ -33,6 +33,7 @@ static struct board {
 	struct nvme nvme;
 	struct log log;
 	unsigned log_lines;
+	struct host_mutex post_lock; /* guards the next line */
 	struct event_post *posts[8];
 	unsigned nposts, calls;
 	struct block_device block;
@@ -57,11 +58,12 @@ struct completion {
 static void fake_post(void *ctx, struct event_post *p)
 {
 	(void)ctx;
-	if (p->queued)
-		return;
+	host_mutex_lock(&b.post_lock);
 	assert_in_range(b.nposts, 0, 7);
+	if (!p->queued)
+		b.posts[b.nposts++] = p;
 	p->queued = true;
-	b.posts[b.nposts++] = p;
+	host_mutex_unlock(&b.post_lock);
 }
 
 static void fake_cancel(void *ctx, struct event_post *p)
@@ -73,17 +75,27 @@ static void fake_cancel(void *ctx, struct event_post *p)
 	p->queued = false;
 }
 
+static bool call_one(void)
+{
+	struct event_post *p = NULL;
+
+	host_mutex_lock(&b.post_lock);
+	if (b.nposts) {
+		p = b.posts[0];
+		memmove(b.posts, b.posts + 1, --b.nposts * sizeof(b.posts[0]));
+		p->queued = false;
+	}
+	host_mutex_unlock(&b.post_lock);
+	if (p)
+		p->fn(p->ctx);
+	return p;
+}
+
 /* What the I/O thread would do; bounded, so that a loop is a failure. */
 static void io_thread(void)
 {
-	for (b.calls = 0; b.nposts; b.calls++) {
-		struct event_post *p = b.posts[0];
-
+	for (b.calls = 0; call_one(); b.calls++)
 		assert_in_range(b.calls, 0, 1000);
-		memmove(b.posts, b.posts + 1, --b.nposts * sizeof(b.posts[0]));
-		p->queued = false;
-		p->fn(p->ctx);
-	}
 }
 
 static void fake_submit(void *ctx, struct block_request *r)
@@ -259,7 +271,7 @@ static uint16_t command(unsigned q, uint8_t opcode, uint32_t nsid, uint64_t prp1
 			uint32_t *result)
 {
 	uint16_t cid = put(q, opcode, nsid, prp1, prp2, dw10, dw11, dw12);
-	struct completion c;
+	struct completion c = { 0 };
 
 	ring(q);
 	disk_works();
