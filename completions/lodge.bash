@@ -15,7 +15,7 @@ _lodge_run()
 	--publish | -p | --net-limit | --allow | --mac | --append | --name | -n | --code-cache | --soft-opts) ;;
 	*)
 		mapfile -t COMPREPLY < <(compgen -W "$1"' --kernel --initrd --append --disk --firmware --firmware-vars --memory --cpus --accel --cpu --name
-			--rng --net --net-limit --net-pcap --publish --allow --mac --hpet --no-reboot
+			--rng --no-balloon --net --net-limit --net-pcap --publish --allow --mac --hpet --no-reboot
 			 --debug-exit --debugcon --stats --status-file --code-cache --soft-opts --help --' -- "$cur")
 		;;
 	esac

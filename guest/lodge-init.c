@@ -66,41 +66,63 @@ static void mount_all(void)
 	}
 }
 
-static int has_virtio_device(void)
+#define VIRTIO_VENDOR 0x1af4u
+#define VIRTIO_DEVICES 0x1040u /* a PCI device id less this is a virtio id */
+enum { NET = 1 << 1, BLOCK = 1 << 2, ENTROPY = 1 << 4, BALLOON = 1 << 5, ANY = -1 };
+
+static int read_hex(const char *path, unsigned *value)
+{
+	FILE *f = fopen(path, "r");
+	int good = f && fscanf(f, "%x", value) == 1;
+
+	if (f)
+		fclose(f);
+	return good;
+}
+
+/* A bit for each kind of virtio device that there is. */
+static unsigned virtio_devices(void)
 {
 	glob_t found = { 0 };
-	int yes = 0;
+	unsigned kinds = 0;
 
-	glob("/sys/bus/pci/devices/*/vendor", 0, NULL, &found);
-	for (size_t i = 0; i < found.gl_pathc && !yes; i++) {
-		FILE *f = fopen(found.gl_pathv[i], "r");
-		unsigned vendor;
+	glob("/sys/bus/pci/devices/*", 0, NULL, &found);
+	for (size_t i = 0; i < found.gl_pathc; i++) {
+		unsigned vendor, device;
+		char path[128];
 
-		if (!f)
+		snprintf(path, sizeof(path), "%s/vendor", found.gl_pathv[i]);
+		if (!read_hex(path, &vendor) || vendor != VIRTIO_VENDOR)
 			continue;
-		yes = fscanf(f, "%x", &vendor) == 1 && vendor == 0x1af4;
-		fclose(f);
+		snprintf(path, sizeof(path), "%s/device", found.gl_pathv[i]);
+		if (read_hex(path, &device) && device - VIRTIO_DEVICES < 31)
+			kinds |= 1u << (device - VIRTIO_DEVICES);
 	}
 	globfree(&found);
-	return yes;
+	return kinds;
 }
 
 /* Modules of the kernel that the initramfs was made for; another kernel refuses them, and goes without. */
-static void load_modules(void)
+static void load_modules(unsigned kinds)
 {
-	static const char *const modules[] = {
-		"pvpanic", "pvpanic-mmio",
-		/* from here on for virtio devices, in the order in which they need each other */
-		"virtio_ring", "virtio", "virtio_pci_legacy_dev", "virtio_pci_modern_dev", "virtio_pci", "virtio_blk", "virtio-rng", "failover", "net_failover",
-		"virtio_net",
+	static const struct {
+		const char *name;
+		int wanted_by; /* kinds of virtio devices; 0: always */
+	} modules[] = {
+		{ "pvpanic", 0 }, { "pvpanic-mmio", 0 },
+		/* in the order in which they need each other */
+		{ "virtio_ring", ANY }, { "virtio", ANY }, { "virtio_pci_legacy_dev", ANY }, { "virtio_pci_modern_dev", ANY }, { "virtio_pci", ANY },
+		{ "virtio_blk", BLOCK }, { "virtio-rng", ENTROPY }, { "virtio_balloon", BALLOON },
+		{ "failover", NET }, { "net_failover", NET }, { "virtio_net", NET },
 	};
-	size_t n = has_virtio_device() ? sizeof(modules) / sizeof(modules[0]) : 2;
 
-	for (size_t i = 0; i < n; i++) {
+	for (size_t i = 0; i < sizeof(modules) / sizeof(modules[0]); i++) {
 		char path[64];
 		int fd;
 
-		snprintf(path, sizeof(path), "/lib/lodge/%s.ko", modules[i]);
+		if (modules[i].wanted_by && !(kinds & (unsigned)modules[i].wanted_by))
+			continue;
+		snprintf(path, sizeof(path), "/lib/lodge/%s.ko", modules[i].name);
 		fd = open(path, O_RDONLY | O_CLOEXEC);
 		if (fd < 0)
 			continue;
@@ -108,6 +130,16 @@ static void load_modules(void)
 			fprintf(stderr, "init: cannot load %s: %s\n", path, strerror(errno));
 		close(fd);
 	}
+}
+
+/* Nobody waits for the balloon: its modules come when the shell is there. */
+static void load_balloon(unsigned kinds)
+{
+	if (!(kinds & BALLOON) || fork())
+		return;
+	sleep(2);
+	load_modules(kinds);
+	_exit(0);
 }
 
 /* Addresses by DHCP, if there is a card. Whoever wants it otherwise changes it. */
@@ -362,9 +394,12 @@ int main(void)
 {
 	char *const shell[] = { "-sh", NULL };
 	struct options options = { .term = "vt220" };
+	unsigned kinds;
 
 	mount_all();
-	load_modules();
+	kinds = virtio_devices();
+	load_modules(kinds & ~(unsigned)BALLOON);
+	load_balloon(kinds);
 	start_network();
 	read_options(&options);
 	sethostname("lodge", 5);

@@ -40,6 +40,7 @@ static const char help[] =
 	"  --cpu v1|v2|v3        CPU model (default: the highest that this host can run)\n"
 	"  -n, --name NAME       a name for the machine\n"
 	"  --rng                 add a source of random numbers (virtio)\n"
+	"  --no-balloon          leave out the device by which memory that the guest frees goes back to the host\n"
 	"  --net WAY             network: none (the default), user (NAT without privileges; the guest sees this host as\n"
 	"                        10.0.2.2), tap:NAME or bridge:NAME (interfaces of this host)\n"
 	"  -p, --publish [IP:]HOST:GUEST[/udp]\n"

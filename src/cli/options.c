@@ -16,7 +16,7 @@
 #define HOP_MS_DEFAULT 100
 #define HOP_MS_MAX 3600000u
 
-enum { OPT_KERNEL = 256, OPT_DISK, OPT_INITRD, OPT_APPEND, OPT_FIRMWARE, OPT_VARS, OPT_ACCEL, OPT_CPU, OPT_HPET, OPT_RNG, OPT_NET, OPT_MAC,
+enum { OPT_KERNEL = 256, OPT_DISK, OPT_INITRD, OPT_APPEND, OPT_FIRMWARE, OPT_VARS, OPT_ACCEL, OPT_CPU, OPT_HPET, OPT_RNG, OPT_NO_BALLOON, OPT_NET, OPT_MAC,
        OPT_ALLOW, OPT_PCAP, OPT_NET_LIMIT, OPT_NO_REBOOT, OPT_DEBUG_EXIT, OPT_STATS, OPT_STATUS_FILE, OPT_DEBUGCON, OPT_CODE_CACHE, OPT_SOFT_OPTS,
        OPT_EVERY, OPT_TO, OPT_HELP };
 
@@ -34,6 +34,7 @@ static const struct option options[] = {
 	{ "cpu", required_argument, NULL, OPT_CPU },
 	{ "hpet", no_argument, NULL, OPT_HPET },
 	{ "rng", no_argument, NULL, OPT_RNG },
+	{ "no-balloon", no_argument, NULL, OPT_NO_BALLOON },
 	{ "net", required_argument, NULL, OPT_NET },
 	{ "net-pcap", required_argument, NULL, OPT_PCAP },
 	{ "net-limit", required_argument, NULL, OPT_NET_LIMIT },
@@ -199,6 +200,7 @@ static enum lodge_err parse_one(struct run_options *o, int opt, const char *arg,
 	case OPT_VARS: c->firmware_vars = arg; return LODGE_OK;
 	case OPT_HPET: c->hpet = true; return LODGE_OK;
 	case OPT_RNG: c->rng = true; return LODGE_OK;
+	case OPT_NO_BALLOON: c->no_balloon = true; return LODGE_OK;
 	case OPT_NO_REBOOT: c->no_reboot = true; return LODGE_OK;
 	case OPT_STATS: c->stats = true; return LODGE_OK;
 	case OPT_STATUS_FILE: o->status_file = arg; return LODGE_OK;

@@ -19,6 +19,8 @@ void host_free(void *p); /* NULL is fine */
 /* Zeroed, page aligned address space whose pages cost nothing until touched; NULL on failure. */
 void *host_alloc_sparse(size_t bytes) LODGE_MUST_CHECK;
 void host_free_sparse(void *p, size_t bytes);
+/* Whole pages of it lose their content: they read as zeros and cost nothing until touched again. Any thread. */
+void host_discard(void *p, size_t bytes);
 
 /*
  * Put the HOST_HUGE_PAGE_BYTES at @p, aligned to as many and all of one sparse

@@ -61,10 +61,11 @@ struct machine_config {
 	struct machine_disk disks[MACHINE_DISKS_MAX];
 	unsigned ndisks;
 	bool rng; /* an entropy device */
+	bool balloon; /* a memory balloon, which tells what memory is free */
 	const struct net_backend *net; /* NULL: no network card; outlives the machine */
 	uint8_t mac[NET_MAC_BYTES];
 	const struct timer_service *timers;
-	struct post_service posts; /* the I/O thread; needed with disks, rng and net */
+	struct post_service posts; /* the I/O thread; needed with disks, rng, balloon and net */
 	struct machine_events events;
 	struct log *log;
 	/* Deliver CPU_REQ_* bits to a vcpu (cpu_backend_ops.request). Any thread. */

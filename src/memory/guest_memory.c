@@ -283,3 +283,21 @@ enum lodge_err guest_span(const struct guest_memory *mem, struct gpa addr, uint6
 	*out = p;
 	return LODGE_OK;
 }
+
+void guest_discard(struct guest_memory *mem, struct gpa addr, uint64_t len)
+{
+	uint64_t at = align_up(addr.v, MEMORY_PAGE_BYTES), end = align_down(addr.v + len, MEMORY_PAGE_BYTES);
+	struct memory_range range;
+
+	if (addr.v > INT64_MAX || len > INT64_MAX)
+		return; /* the sums above are none */
+	while (at < end && range_find(mem, at, &range)) {
+		uint64_t n = MIN(end - at, range.bytes - (at - range.base));
+
+		if (range.ram_offset != UINT64_MAX && range.write_hva) {
+			host_discard(range.write_hva + (at - range.base), n);
+			guest_span_written(mem, gpa(at), n);
+		}
+		at += n;
+	}
+}

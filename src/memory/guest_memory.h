@@ -97,4 +97,11 @@ enum lodge_err guest_fill(struct guest_memory *mem, struct gpa addr, uint8_t byt
 enum lodge_err guest_span(const struct guest_memory *mem, struct gpa addr, uint64_t len, bool write, void **out) LODGE_MUST_CHECK;
 void guest_span_written(struct guest_memory *mem, struct gpa addr, uint64_t len);
 
+/*
+ * Give the whole pages inside [addr, addr+len) back to the host: they read as
+ * zeros from now on. RAM alone, up to the first hole; what else lies there is
+ * left as it is. Any thread.
+ */
+void guest_discard(struct guest_memory *mem, struct gpa addr, uint64_t len);
+
 #endif

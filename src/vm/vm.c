@@ -294,6 +294,7 @@ static enum lodge_err build_machine(struct vm *vm, struct lodge_error *err)
 		.debugcon = vm->host.debugcon,
 		.ndisks = c->ndisks,
 		.rng = c->rng,
+		.balloon = !c->no_balloon,
 		.timers = event_loop_timers(vm->host.loop),
 		.posts = event_loop_posts(vm->host.loop),
 		.events = { .raise = on_machine_event, .ctx = vm },

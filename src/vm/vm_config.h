@@ -80,6 +80,7 @@ struct vm_config {
 	enum cpu_vendor vendor;
 	bool hpet;
 	bool rng;
+	bool no_balloon;
 	bool no_reboot;
 	bool stats;
 	bool debug_exit;

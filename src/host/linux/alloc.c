@@ -90,6 +90,13 @@ void host_free_sparse(void *p, size_t bytes)
 		munmap(p, bytes);
 }
 
+void host_discard(void *p, size_t bytes)
+{
+	/* The first is for memory that is a file's, the second for memory that is nobody's. */
+	if (madvise(p, bytes, MADV_REMOVE))
+		madvise(p, bytes, MADV_DONTNEED);
+}
+
 void *host_alloc_stack(size_t bytes)
 {
 	uint8_t *p = host_alloc_sparse(bytes + HOST_STACK_GUARD);

@@ -1,17 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The network device on rings in fake memory: frames out and in, merged buffers, both ring formats, and drivers that break rules. */
-#include "devices_fixture.h"
+#include "virtio_fixture.h"
 
 #include <stdlib.h>
 #include "devices/virtio/virtio_net.h"
 
-#define RAM_BYTES 0x100000u
-#define RING(q) (0x1000u * (1 + 3 * (q))) /* descriptors, driver's and device's area: a page each */
-#define SIZE 16u
-#define BUFFERS 0x40000u
-#define NEXT 1u
-#define WRITE 2u
-#define INDIRECT 4u
 #define TSO_TO_CARD (1u << 1 | 1u << 7 | 1u << 8)
 #define MERGE (1u << 15)
 #define HEADER 12u
@@ -19,14 +12,7 @@
 enum { RX, TX, CONTROL };
 
 static struct {
-	uint8_t ram[RAM_BYTES] __attribute__((aligned(4096)));
-	struct guest_memory mem;
 	struct virtio_net net;
-	struct log log;
-	struct event_post *posts[16];
-	unsigned nposts, interrupts, config_interrupts;
-	uint16_t avail[3];
-	bool packed;
 	/* the network */
 	const struct net_client *client;
 	struct net_offloads offloads;
@@ -36,28 +22,6 @@ static struct {
 	unsigned nsent, resumed;
 	bool full;
 } b;
-
-static void post(void *ctx, struct event_post *p)
-{
-	(void)ctx;
-	if (!p->queued)
-		b.posts[b.nposts++] = p;
-	p->queued = true;
-}
-
-static void cancel(void *ctx, struct event_post *p) { (void)ctx; p->queued = false; b.nposts = 0; }
-
-static void io_thread(void)
-{
-	for (unsigned n = 0; b.nposts; n++) {
-		struct event_post *p = b.posts[0];
-
-		assert_in_range(n, 0, 100);
-		memmove(b.posts, b.posts + 1, --b.nposts * sizeof(b.posts[0]));
-		p->queued = false;
-		p->fn(p->ctx);
-	}
-}
 
 static bool send(void *ctx, const struct net_header *header, const struct net_iov *iov, unsigned niov, size_t bytes)
 {
@@ -76,52 +40,18 @@ static bool send(void *ctx, const struct net_header *header, const struct net_io
 static void resume(void *ctx) { (void)ctx; b.resumed++; }
 static void offloads(void *ctx, struct net_offloads o) { (void)ctx; b.offloads = o; }
 static void attach(void *ctx, const struct net_client *client) { (void)ctx; b.client = client; }
-static void on_line(void *ctx, enum log_level level, const char *line) { (void)ctx; (void)level; (void)line; }
-static void interrupts_reset(void *ctx) { (void)ctx; }
-static bool may_access(void *ctx) { (void)ctx; return true; }
-static void interrupt(void *ctx, bool config, uint16_t vector)
-{
-	(void)ctx;
-	(void)vector;
-	if (config)
-		b.config_interrupts++;
-	else
-		b.interrupts++;
-}
 
 static const struct net_backend network = { .send = send, .resume = resume, .offloads = offloads, .attach = attach };
 
 static void build(void)
 {
+	struct post_service posts = build_surroundings();
+
 	memset(&b, 0, sizeof(b));
-	memory_init(&b.mem, -1, b.ram, RAM_BYTES);
-	assert_int_equal(memory_add_range(&b.mem, &(struct memory_range){ 0, RAM_BYTES, b.ram, b.ram, 0 }), LODGE_OK);
-	log_init(&b.log, on_line, NULL, LOG_DEBUG);
-	assert_int_equal(virtio_net_init(&b.net, &(struct virtio_net_config){ .net = &network, .mac = { 2, 1, 2, 3, 4, 5 }, .mem = &b.mem,
-				.posts = { post, cancel, NULL }, .log = &b.log }), LODGE_OK);
-	b.net.dev.transport = (struct virtio_transport){ interrupt, interrupts_reset, may_access, NULL };
+	assert_int_equal(virtio_net_init(&b.net, &(struct virtio_net_config){ .net = &network, .mac = { 2, 1, 2, 3, 4, 5 }, .mem = &v.mem,
+				.posts = posts, .log = &v.log }), LODGE_OK);
+	attach_device(&b.net.dev);
 	assert_non_null(b.client);
-}
-
-static uint8_t status(void) { return b.net.dev.status; }
-
-/* A driver with these features beyond version 1. */
-static void start(uint64_t features)
-{
-	virtio_set_status(&b.net.dev, 0);
-	memset(b.ram, 0, RAM_BYTES);
-	memset(b.avail, 0, sizeof(b.avail));
-	b.packed = features & VIRTIO_F_RING_PACKED;
-	virtio_set_status(&b.net.dev, 3);
-	b.net.dev.driver_features = features | VIRTIO_F_VERSION_1;
-	virtio_set_status(&b.net.dev, 0xb);
-	for (unsigned q = 0; q < 3; q++) {
-		b.net.dev.queues[q].ring.ring = (struct virtq_ring){ RING(q), RING(q) + 0x1000, RING(q) + 0x2000, SIZE };
-		virtio_enable_queue(&b.net.dev, q);
-	}
-	virtio_set_status(&b.net.dev, 0xf);
-	assert_int_equal(status(), 0xf);
-	io_thread();
 }
 
 static void fini(void)
@@ -129,29 +59,6 @@ static void fini(void)
 	virtio_net_fini(&b.net);
 	assert_null(b.client);
 }
-
-static void desc(unsigned q, unsigned i, uint64_t addr, uint32_t len, unsigned flags)
-{
-	uint8_t *d = b.ram + RING(q) + 16 * i;
-
-	put_le64(d, addr);
-	put_le32(d + 8, len);
-	put_le16(d + (b.packed ? 14 : 12), (uint16_t)(b.packed ? flags | 1 << 7 : flags));
-	put_le16(d + (b.packed ? 12 : 14), (uint16_t)(b.packed ? i : i + 1));
-}
-
-static void ring(unsigned q, uint16_t head)
-{
-	if (!b.packed) {
-		put_le16(b.ram + RING(q) + 0x1000 + 4 + 2 * (b.avail[q] % SIZE), head);
-		put_le16(b.ram + RING(q) + 0x1002, ++b.avail[q]);
-	}
-	virtio_doorbell(&b.net.dev, q);
-	io_thread();
-}
-
-static uint16_t used(unsigned q) { return get_le16(b.ram + RING(q) + 0x2002); }
-static uint32_t used_len(unsigned q, unsigned i) { return get_le32(b.ram + RING(q) + 0x2000 + 8 + 8 * (i % SIZE)); }
 
 static void fill(uint8_t *p, size_t n)
 {
@@ -163,7 +70,7 @@ static void fill(uint8_t *p, size_t n)
 
 static void frames_go_out(void **state)
 {
-	uint8_t *h = b.ram + BUFFERS;
+	uint8_t *h = v.ram + BUFFERS;
 
 	(void)state;
 	build();
@@ -202,7 +109,7 @@ static void nonsense_is_lost(void **state)
 		{ NET_NEEDS_CSUM, 0, 0, 90, 16 }, { NET_NEEDS_CSUM, 0, 0, 0xffff, 0xffff }, { 0, NET_GSO_TCPV4, 1460, 34, 16 },
 		{ NET_NEEDS_CSUM, NET_GSO_TCPV4, 0, 34, 16 }, { NET_NEEDS_CSUM, 7, 1460, 34, 16 }, { 0, NET_GSO_ECN, 0, 0, 0 },
 	};
-	uint8_t *h = b.ram + BUFFERS;
+	uint8_t *h = v.ram + BUFFERS;
 
 	(void)state;
 	build();
@@ -268,7 +175,7 @@ static bool receive(size_t bytes)
 static void expect_at(uint32_t addr, size_t offset, size_t n)
 {
 	for (size_t i = 0; i < n; i++)
-		assert_int_equal(b.ram[addr + i], (uint8_t)((offset + i) * 7 + (offset + i) / 256));
+		assert_int_equal(v.ram[addr + i], (uint8_t)((offset + i) * 7 + (offset + i) / 256));
 }
 
 static void frames_come_in(void **state)
@@ -288,8 +195,8 @@ static void frames_come_in(void **state)
 	assert_true(receive(60));
 	assert_int_equal(used(RX), 1);
 	assert_int_equal(used_len(RX, 0), HEADER + 60);
-	assert_int_equal(b.ram[BUFFERS], NET_DATA_VALID);
-	assert_int_equal(get_le16(b.ram + BUFFERS + 10), 1);
+	assert_int_equal(v.ram[BUFFERS], NET_DATA_VALID);
+	assert_int_equal(get_le16(v.ram + BUFFERS + 10), 1);
 	expect_at(BUFFERS + HEADER, 0, 60);
 	/* More than the three that are left: nothing is used, and it fits when one more comes. */
 	assert_false(receive(3500));
@@ -298,7 +205,7 @@ static void frames_come_in(void **state)
 	ring(RX, 0);
 	assert_true(receive(3500));
 	assert_int_equal(used(RX), 5);
-	assert_int_equal(get_le16(b.ram + BUFFERS + 0x1000 + 10), 4);
+	assert_int_equal(get_le16(v.ram + BUFFERS + 0x1000 + 10), 4);
 	expect_at(BUFFERS + 0x1000 + HEADER, 0, 988);
 	expect_at(BUFFERS + 0x2000, 988, 1000);
 	expect_at(BUFFERS + 0x3000, 1988, 1000);
@@ -324,7 +231,7 @@ static void one_chain_a_frame(void **state)
 	assert_int_equal(used(RX), 1);
 	assert_int_equal(used_len(RX, 0), HEADER + 1500);
 	expect_at(BUFFERS + 0x1000 + 4, 0, 1500);
-	assert_int_equal(get_le16(b.ram + BUFFERS + 0x1000 + 2), 1); /* num_buffers */
+	assert_int_equal(get_le16(v.ram + BUFFERS + 0x1000 + 2), 1); /* num_buffers */
 	fini();
 }
 
@@ -338,7 +245,7 @@ static void packed_rings(void **state)
 		uint16_t avail = lap ? 0 : 1 << 7, gone = lap ? 1 << 15 : 0;
 
 		for (unsigned i = 0; i < SIZE; i++) {
-			uint8_t *d = b.ram + RING(RX) + 16 * i;
+			uint8_t *d = v.ram + RING(RX) + 16 * i;
 
 			put_le64(d, BUFFERS + i * 0x1000);
 			put_le32(d + 8, 1000);
@@ -352,15 +259,15 @@ static void packed_rings(void **state)
 		assert_true(receive(6000)); /* 6 to 12 */
 		assert_false(receive(4000));
 		assert_true(receive(2900)); /* 13 to 15 */
-		assert_int_equal(get_le16(b.ram + BUFFERS + 13 * 0x1000 + 10), 3);
+		assert_int_equal(get_le16(v.ram + BUFFERS + 13 * 0x1000 + 10), 3);
 		expect_at(BUFFERS + 15 * 0x1000, 1988, 912);
 		for (unsigned i = 0; i < SIZE; i += i == 6 ? 7 : 3) {
-			uint16_t flags = get_le16(b.ram + RING(RX) + 16 * i + 14);
+			uint16_t flags = get_le16(v.ram + RING(RX) + 16 * i + 14);
 
 			assert_int_equal(!!(flags & 1 << 15), !lap);
 			assert_int_equal(!!(flags & 1 << 7), !lap);
 		}
-		assert_int_equal(get_le32(b.ram + RING(RX) + 16 * 15 + 8), 912);
+		assert_int_equal(get_le32(v.ram + RING(RX) + 16 * 15 + 8), 912);
 	}
 	assert_int_equal(status(), 0xf);
 	fini();
@@ -370,12 +277,12 @@ static void packed_rings(void **state)
 
 static uint8_t command(const char *bytes, unsigned n)
 {
-	memcpy(b.ram + BUFFERS, bytes, n);
-	b.ram[BUFFERS + 0x1000] = 0xee;
+	memcpy(v.ram + BUFFERS, bytes, n);
+	v.ram[BUFFERS + 0x1000] = 0xee;
 	desc(CONTROL, 0, BUFFERS, n, NEXT);
 	desc(CONTROL, 1, BUFFERS + 0x1000, 1, WRITE);
 	ring(CONTROL, 0);
-	return b.ram[BUFFERS + 0x1000];
+	return v.ram[BUFFERS + 0x1000];
 }
 
 static void commands(void **state)
@@ -404,7 +311,7 @@ static void link_goes_down(void **state)
 	assert_int_equal(b.net.registers[6], 1);
 	b.client->link(b.client->ctx, false);
 	assert_int_equal(b.net.registers[6], 0);
-	assert_int_equal(b.config_interrupts, 1);
+	assert_int_equal(v.config_interrupts, 1);
 	fini();
 }
 
@@ -446,13 +353,13 @@ static void rules_are_kept(void **state)
 	}
 	/* An available index that runs ahead. */
 	start(MERGE);
-	put_le16(b.ram + RING(RX) + 0x1002, SIZE + 1);
+	put_le16(v.ram + RING(RX) + 0x1002, SIZE + 1);
 	assert_true(receive(100));
 	assert_int_equal(status(), 0x4f);
 	/* A loop. */
 	start(MERGE);
 	desc(TX, 0, BUFFERS, 100, NEXT);
-	put_le16(b.ram + RING(TX) + 14, 0);
+	put_le16(v.ram + RING(TX) + 14, 0);
 	ring(TX, 0);
 	assert_int_equal(status(), 0x4f);
 	assert_int_equal(b.nsent, 0);
@@ -477,8 +384,8 @@ static void anything_does_no_harm(void **state)
 			uint32_t len = odd ? (uint32_t)rand() : 14 + (uint32_t)rand() % 3000;
 
 			desc(q, i, odd && rand() % 2 ? (uint64_t)rand() << 10 : BUFFERS + i * 0x1000u, len, flags);
-			if (odd && !b.packed)
-				put_le16(b.ram + RING(q) + 0x1002, (uint16_t)rand());
+			if (odd && !v.packed)
+				put_le16(v.ram + RING(q) + 0x1002, (uint16_t)rand());
 			ring(q, (uint16_t)i);
 			b.full = !(rand() % 8);
 			(void)receive((size_t)(14 + rand() % 5000));
