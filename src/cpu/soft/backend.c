@@ -22,6 +22,7 @@ static const struct {
 	{ "nonative", offsetof(struct soft_options, nonative) }, { "nopext", offsetof(struct soft_options, nopext) },
 	{ "nogroup", offsetof(struct soft_options, nogroup) },   { "chaos", offsetof(struct soft_options, chaos) },
 	{ "eager", offsetof(struct soft_options, eager) },       { "nostring", offsetof(struct soft_options, nostring) },
+	{ "nobits", offsetof(struct soft_options, nobits) },
 };
 
 static bool option_set(struct soft_options *o, const char *word, size_t len)
@@ -45,7 +46,7 @@ static enum lodge_err options_parse(struct soft_options *o, const char *text, st
 		if (len && !option_set(o, text, len))
 			return error_set(err, LODGE_ERR_ARG,
 					 "unknown soft CPU switch '%.*s'; known: "
-					 "interp nolink noibtc notlb noflags oneinsn nonative nopext nogroup nostring eager chaos",
+					 "interp nolink noibtc notlb noflags oneinsn nonative nopext nogroup nostring nobits eager chaos",
 					 (int)len, text);
 		text += len;
 		if (*text == ',')

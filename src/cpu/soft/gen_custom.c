@@ -172,6 +172,47 @@ static bool gen_lea(struct tr *t)
 	return true;
 }
 
+bool tr_bit_inline(const struct tr *t, const struct insn *in)
+{
+	return in->op == X86_OP_BT && (in->flags & INSN_MEM) && in->opnd[1] == X86_OPD_REG && t->is64 && in->addrsize == 8 && in->opsize >= 4 &&
+	       !t->v->vm->options.nobits;
+}
+
+static void load_gpr(struct tr *t, unsigned dst, unsigned guest)
+{
+	if (tr_in_memory(guest))
+		emit_load(&t->hot, dst, GS_GPR(guest));
+	else
+		emit_mov(&t->hot, dst, tr_host_gpr(guest));
+}
+
+/* BT with a register: the word of the bit string is found first, then it is the plain instruction. */
+static bool gen_bt(struct tr *t)
+{
+	const struct insn *in = t->in;
+	struct tr_ea ea = tr_ea_of(t, in), word = { .seg_base = X86_NSEG, .computed = true, .wide = true };
+	unsigned wide = in->opsize == 8 ? EMIT_W : 0;
+	struct host_mem m;
+
+	tr_park(t);
+	t->s1_group = TR_NO_GROUP;
+	tr_linear(t, &t->hot, &ea, HR_S0);
+	load_gpr(t, HR_S1, in->reg);
+	if (!wide)
+		emit_op_reg(&t->hot, EMIT_W, 0, 0x63, HR_S1, HR_S1); /* movsxd */
+	emit_op_reg(&t->hot, EMIT_W, 0, 0xc1, 7, HR_S1);             /* sar */
+	emit8(&t->hot, 3);
+	emit_alu_imm(&t->hot, 4, HR_S1, -(int32_t)in->opsize);
+	emit_lea(&t->hot, HR_S0, (struct host_mem){ .base = HR_S0, .index = HR_S1 });
+	emit_store(&t->hot, GS_FIELD(tmp[1]), HR_S0);
+	m = tr_check_alone(t, &word, TLB_READ, in->opsize);
+	emit_op_mem(&t->hot, wide, 0, 0x8b, HR_S0, &m);
+	load_gpr(t, HR_S1, in->reg);
+	tr_need_flags(t);
+	emit_op_reg(&t->hot, wide, 1, 0xa3, HR_S1, HR_S0); /* bt s0, s1: modulo its width */
+	return true;
+}
+
 bool tr_custom(struct tr *t)
 {
 	const struct insn *in = t->in;
@@ -185,6 +226,8 @@ bool tr_custom(struct tr *t)
 		return gen_leave(t);
 	case X86_OP_LEA:
 		return gen_lea(t);
+	case X86_OP_BT:
+		return gen_bt(t);
 	case X86_OP_STOS: case X86_OP_MOVS:
 		return tr_string(t);
 	case X86_OP_NOP:

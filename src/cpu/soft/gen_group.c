@@ -147,7 +147,8 @@ static unsigned accesses_of(struct tr *t, enum tr_class class, const struct insn
 	unsigned n = 0, word = tr_stack_bytes(t);
 	bool custom = class == TR_CUSTOM;
 
-	if ((in->flags & INSN_MEM) && in->mem_bytes && in->op != X86_OP_LEA && in->op != X86_OP_PREFETCH && in->op != X86_OP_NOP)
+	if ((in->flags & INSN_MEM) && in->mem_bytes && in->op != X86_OP_LEA && in->op != X86_OP_PREFETCH && in->op != X86_OP_NOP &&
+	    !(custom && in->op == X86_OP_BT))
 		a[n++] = (struct access){ tr_ea_at(t, in, next), !custom && (in->mem_access & INSN_ACCESS_W) ? TLB_WRITE : TLB_READ, in->mem_bytes };
 	if (!custom)
 		return n;

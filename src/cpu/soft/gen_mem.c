@@ -57,6 +57,10 @@ static void offset_into(struct tr *t, struct emit *e, const struct tr_ea *ea, un
 	unsigned spare = dst;
 
 	(void)t;
+	if (ea->computed) {
+		emit_load(e, dst, GS_FIELD(tmp[1]));
+		return;
+	}
 	if (ea->fixed) {
 		emit_imm(e, dst, ea->addr);
 		return;

@@ -323,7 +323,7 @@ enum tr_class tr_classify(const struct tr *t, const struct insn *in)
 	}
 	if ((in->flags & INSN_LOCK) && !((info->attr & X86_OPA_LOCK) && (in->flags & INSN_MEM) && (in->mem_access & INSN_ACCESS_W)))
 		return TR_INTERP;
-	if (custom_op(in) || tr_string_inline(t, in))
+	if (custom_op(in) || tr_string_inline(t, in) || tr_bit_inline(t, in))
 		return TR_CUSTOM;
 	native = info->attr & X86_OPA_NATIVE ? native_vector(t, in) : native_integer(in);
 	if (!native || three_renames(in))

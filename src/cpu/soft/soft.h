@@ -145,6 +145,7 @@ struct soft_options {
 	bool nopext;   /* do not use BMI2 in generated code */
 	bool nogroup;  /* every memory access is checked on its own */
 	bool nostring; /* REP STOS and MOVS by the interpreter */
+	bool nobits;   /* BT in a bit string by the interpreter */
 	bool eager;    /* translate code when it runs for the first time */
 	bool chaos;    /* random flushes, unlinks and requests at safe points */
 };

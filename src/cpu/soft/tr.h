@@ -17,6 +17,7 @@ enum tr_class {
 struct tr_ea {
 	uint8_t base, index, scale; /* guest GPR numbers; X86_NOREG */
 	bool fixed;                 /* the address is `addr`, known now */
+	bool computed;              /* the linear address lies in tmp[1] */
 	uint8_t seg_base;           /* X86_FS, X86_GS, or X86_NSEG for none */
 	bool wide;                  /* 64-bit address arithmetic; else modulo 2^32 */
 	int32_t disp;
@@ -97,6 +98,7 @@ bool tr_flow(struct tr *t);        /* its part for branches */
 bool tr_system(struct tr *t);      /* its part for privileged and system instructions */
 bool tr_string(struct tr *t);      /* its part for repeated string instructions */
 bool tr_string_inline(const struct tr *t, const struct insn *in);
+bool tr_bit_inline(const struct tr *t, const struct insn *in); /* BT in a bit string */
 bool tr_system_inline(const struct tr *t, const struct insn *in);
 bool tr_syscall_inline(const struct tr *t, const struct insn *in);
 bool tr_syscall(struct tr *t);

@@ -282,8 +282,21 @@ static unsigned random_insn(uint8_t *p)
 	}
 }
 
-/* Programs of seeds from here on have repeated string instructions of a size that generated code does itself, and that it nearly does. */
+/* Programs of seeds from here on have bit tests, and repeated string instructions of a size that generated code does itself, or nearly does. */
 #define STRING_SEEDS 0x100000000ull
+
+/* movsx rcx, cx; adc eax, eax for the flags; bt [rdi + disp8], rcx, of four or eight bytes */
+static unsigned bit_insns(uint8_t *p)
+{
+	static const uint8_t one[] = { 0x48, 0x0f, 0xbf, 0xc9, 0x11, 0xc0, 0x48, 0x0f, 0xa3, 0x4f };
+	unsigned drop = !pick(3) ? 4 : 0, n = sizeof(one) - drop;
+
+	memcpy(p, one + drop, n);
+	p[0] ^= (uint8_t)(pick(2) << 3); /* of which REX.W may be missing */
+	p[n - 4] ^= (uint8_t)(pick(2) << 3);
+	p[n++] = (uint8_t)rnd();
+	return n;
+}
 
 /* A count, perhaps a source near the destination, perhaps backwards, and REP STOS or MOVS. */
 static unsigned string_insns(uint8_t *p)
@@ -325,7 +338,7 @@ static void fill_program(uint8_t *code, uint8_t *data, bool kernel, bool strings
 	unsigned n = 0, count = 1 + pick(12);
 
 	for (unsigned i = 0; i < count; i++)
-		n += strings && !pick(3) ? string_insns(code + n) : kernel && !pick(3) ? kernel_insn(code + n) : random_insn(code + n);
+		n += strings && !pick(3) ? (pick(4) ? string_insns : bit_insns)(code + n) : kernel && !pick(3) ? kernel_insn(code + n) : random_insn(code + n);
 	code[n++] = 0xe6;
 	code[n++] = EXIT_PORT;
 	code[n++] = EXIT_PORT;
@@ -514,7 +527,7 @@ static uint64_t env_number(const char *name, uint64_t fallback)
 
 static void run_each_option(void)
 {
-	static const char *const opts[] = { "nolink", "noibtc", "notlb", "noflags", "oneinsn", "nonative", "nopext", "nogroup", "nostring", "chaos" };
+	static const char *const opts[] = { "nolink", "noibtc", "notlb", "noflags", "oneinsn", "nonative", "nopext", "nogroup", "nostring", "nobits", "chaos" };
 
 	for (unsigned i = 0; i < ARRAY_LEN(opts); i++) {
 		assert_int_equal(run_cases(opts[i], 100000 + i * 1000, (unsigned)env_number("LOCKSTEP_CASES", 100)), 0);
