@@ -15,7 +15,7 @@ _lodge_run()
 	--publish | -p | --net-limit | --allow | --mac | --append | --name | -n | --code-cache | --soft-opts) ;;
 	*)
 		mapfile -t COMPREPLY < <(compgen -W "$1"' --kernel --initrd --append --disk --firmware --firmware-vars --memory --cpus --accel --cpu --name
-			--rng --no-balloon --net --net-limit --net-pcap --publish --allow --mac --hpet --no-reboot
+			--rm --rng --no-balloon --net --net-limit --net-pcap --publish --allow --mac --hpet --no-reboot
 			 --debug-exit --debugcon --stats --status-file --code-cache --soft-opts --help --' -- "$cur")
 		;;
 	esac
@@ -34,7 +34,7 @@ _lodge()
 		[ "$word" != -- ] || return
 	done
 	case ${COMP_WORDS[1]} in
-	run) _lodge_run ;;
+	run) if [ "$COMP_CWORD" = 2 ]; then _lodge_run debian; else _lodge_run; fi ;;
 	debug)
 		if [ "$COMP_CWORD" = 2 ]; then
 			mapfile -t COMPREPLY < <(compgen -W 'hop block' -- "$cur")

@@ -15,6 +15,7 @@
 #include "host/event_loop.h"
 #include "host/terminal.h"
 #include "host/thread.h"
+#include "image/instance.h"
 #include "vm/agent.h"
 #include "vm/console.h"
 #include "vm/vm.h"
@@ -24,9 +25,12 @@ enum run_kind { RUN_PLAIN, RUN_HOP, RUN_BLOCK };
 #define POWER_OFF_PATIENCE_NS UINT64_C(10000000000)
 
 static const char help[] =
-	"usage: lodge run [OPTIONS] [-- CMD...]\n\n"
+	"usage: lodge run [OPTIONS] [-- CMD...]\n       lodge run IMAGE [OPTIONS]\n\n"
 	"Boot a virtual machine with its console on this terminal. Without options: Debian's cloud kernel and a busybox\n"
 	"shell (`make guest` gets them). With CMD the guest runs it and Lodge exits with its status.\n\n"
+	"With IMAGE (`lodge pull debian` makes one): boot that system with its own kernel and --net user. What the machine\n"
+	"writes is kept under its name (-n; the image's if not given) in $XDG_STATE_HOME/lodge/vms for the next run, which\n"
+	"goes on with what it started from, even if the image was replaced or removed.\n\n"
 	"  --kernel FILE         Linux bzImage or vmlinux, ELF with a PVH note, or multiboot kernel\n"
 	"  --initrd FILE         initial RAM disk\n"
 	"  --append TEXT         more for the kernel's command line (behind console=ttyS0 and the like)\n"
@@ -39,6 +43,7 @@ static const char help[] =
 	"  --accel auto|kvm|soft engine (default auto: KVM where it is fast)\n"
 	"  --cpu v1|v2|v3        CPU model (default: the highest that this host can run)\n"
 	"  -n, --name NAME       a name for the machine\n"
+	"  --rm                  with IMAGE: start from the image as it is, and throw away what the machine wrote\n"
 	"  --rng                 add a source of random numbers (virtio)\n"
 	"  --no-balloon          leave out the device by which memory that the guest frees goes back to the host\n"
 	"  --net WAY             network: none (the default), user (NAT without privileges; the guest sees this host as\n"
@@ -74,6 +79,7 @@ struct run {
 	struct event_post command_ended;
 	struct timer patience;
 	struct vm *vm;
+	struct instance instance;
 	struct vm_result result;
 	uint64_t started_ns;
 	bool terminal; /* stdin is one */
@@ -276,6 +282,18 @@ static enum lodge_err wire_up(struct run *r, struct lodge_error *err)
 	return rc;
 }
 
+static enum lodge_err find_disk(struct run *r, struct lodge_error *err)
+{
+	struct vm_config *c = &r->options.config;
+	enum lodge_err rc;
+
+	if (!r->options.image)
+		return LODGE_OK;
+	rc = instance_open(&r->instance, r->options.name, c->name, r->options.temporary, err);
+	c->disks[0] = (struct vm_disk){ .path = r->instance.disk, .backing = r->instance.base, .format = VM_DISK_QCOW2 };
+	return rc;
+}
+
 static enum lodge_err prepare(struct run *r, struct lodge_error *err)
 {
 	static const int signals[] = { SIGINT, SIGTERM, SIGHUP };
@@ -286,6 +304,8 @@ static enum lodge_err prepare(struct run *r, struct lodge_error *err)
 	host_terminal_size(STDOUT_FILENO, &terminal.columns, &terminal.rows);
 	signal(SIGPIPE, SIG_IGN);
 	rc = options_complete(&r->options, &terminal, err);
+	if (rc == LODGE_OK)
+		rc = find_disk(r, err);
 	if (rc == LODGE_OK)
 		rc = event_loop_create(&r->loop, err);
 	if (rc == LODGE_OK)
@@ -385,6 +405,7 @@ static void clean_up(struct run *r)
 		event_watch_remove(r->loop, &r->signals);
 	}
 	vm_destroy(r->vm);
+	instance_close(&r->instance);
 	event_loop_destroy(r->loop);
 	if (r->signals.fd >= 0)
 		close(r->signals.fd);

@@ -9,6 +9,7 @@
 #include "cli/defaults.h"
 #include "cli/options.h"
 #include "cli/options_net.h"
+#include "image/store.h"
 
 /* Linux on this machine: its console, no probing of timers that are known to work, no distrust of a TSC that is kept in step. */
 #define KERNEL_DEFAULTS "console=ttyS0 no_timer_check tsc=reliable"
@@ -18,7 +19,7 @@
 
 enum { OPT_KERNEL = 256, OPT_DISK, OPT_INITRD, OPT_APPEND, OPT_FIRMWARE, OPT_VARS, OPT_ACCEL, OPT_CPU, OPT_HPET, OPT_RNG, OPT_NO_BALLOON, OPT_NET, OPT_MAC,
        OPT_ALLOW, OPT_PCAP, OPT_NET_LIMIT, OPT_NO_REBOOT, OPT_DEBUG_EXIT, OPT_STATS, OPT_STATUS_FILE, OPT_DEBUGCON, OPT_CODE_CACHE, OPT_SOFT_OPTS,
-       OPT_EVERY, OPT_TO, OPT_HELP };
+       OPT_EVERY, OPT_TO, OPT_RM, OPT_HELP };
 
 static const struct option options[] = {
 	{ "kernel", required_argument, NULL, OPT_KERNEL },
@@ -50,6 +51,7 @@ static const struct option options[] = {
 	{ "soft-opts", required_argument, NULL, OPT_SOFT_OPTS },
 	{ "every", required_argument, NULL, OPT_EVERY },
 	{ "to", required_argument, NULL, OPT_TO },
+	{ "rm", no_argument, NULL, OPT_RM },
 	{ "help", no_argument, NULL, OPT_HELP },
 	{ NULL, 0, NULL, 0 },
 };
@@ -207,6 +209,7 @@ static enum lodge_err parse_one(struct run_options *o, int opt, const char *arg,
 	case OPT_DEBUGCON: o->debugcon = arg; return LODGE_OK;
 	case OPT_SOFT_OPTS: c->soft_opts = arg; return LODGE_OK;
 	case OPT_EVERY: case OPT_TO: return parse_hop(o, opt, arg, err);
+	case OPT_RM: o->temporary = true; return LODGE_OK;
 	case OPT_HELP: case 'h': o->help = true; return LODGE_OK;
 	case OPT_CODE_CACHE: return parse_size("--code-cache", arg, &c->code_cache_bytes, err);
 	case OPT_DEBUG_EXIT: return parse_debug_exit(c, arg, err);
@@ -228,7 +231,7 @@ static enum lodge_err parse_one(struct run_options *o, int opt, const char *arg,
 	case 'p': return options_forward(&c->net, arg, err);
 	case OPT_ALLOW: return options_allow(&c->net, arg, err);
 	case OPT_MAC: return options_mac(&c->net, arg, err);
-	case OPT_NET: return options_net(&c->net, arg, err);
+	case OPT_NET: o->net_told = true; return options_net(&c->net, arg, err);
 	case OPT_PCAP: c->net.pcap = arg; return LODGE_OK;
 	case OPT_NET_LIMIT: return options_net_limit(&c->net, arg, err);
 	case OPT_CPU:
@@ -307,9 +310,16 @@ static void find_status_file(struct run_options *o, int argc, char **argv)
 
 static enum lodge_err parse_all(struct run_options *o, int argc, char **argv, struct lodge_error *err)
 {
-	int opt, at = 1; /* the word that getopt looks at next */
+	int opt, at; /* the word that getopt looks at next */
 
-	optind = 0;      /* glibc: start over */
+	if (argc > 1 && *argv[1] && *argv[1] != '-') {
+		o->image = argv[1];
+		o->config.ndisks = 1;
+		argc--;
+		argv++;
+	}
+	at = 1;
+	optind = 0; /* glibc: start over */
 	opterr = 0;
 	while ((opt = getopt_long(argc, argv, "+:m:c:n:p:h", options, NULL)) != -1) {
 		enum lodge_err rc;
@@ -322,8 +332,8 @@ static enum lodge_err parse_all(struct run_options *o, int argc, char **argv, st
 			return rc;
 	}
 	if (optind == at && optind < argc) /* it did not step over a `--` */
-		return error_set(err, LODGE_ERR_ARG, "'%s' is no option; a kernel is given with --kernel, a command for the guest behind `--`",
-				 argv[optind]);
+		return error_set(err, LODGE_ERR_ARG, "'%s' is no option; an image's name comes first, a kernel is given with --kernel, a command "
+				 "for the guest behind `--`", argv[optind]);
 	if (optind > at && optind == argc)
 		return error_set(err, LODGE_ERR_ARG, "there is no command behind `--`");
 	if (optind < argc) {
@@ -356,6 +366,27 @@ static bool is_plain_word(const char *s)
 	return s && *s && strlen(s) < 32 && s[strspn(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-+._")] == 0;
 }
 
+/* What running an image means where nothing else was said. */
+static enum lodge_err complete_image(struct run_options *o, struct lodge_error *err)
+{
+	struct vm_config *c = &o->config;
+	char *slot = o->name;
+
+	if (o->command)
+		return error_set(err, LODGE_ERR_UNSUPPORTED, "a command behind `--` runs in Lodge's own initramfs, not in an image");
+	if (store_name(o->image, slot, err) != LODGE_OK)
+		return err->code;
+	if (!c->name)
+		c->name = slot;
+	if (!o->net_told)
+		c->net.kind = VM_NET_USER;
+	c->kernel_from_disk = !c->kernel && !c->firmware;
+	if (asprintf(&o->image_append, "root=/dev/vda rw systemd.hostname=%s%s%s", c->name, c->append ? " " : "", c->append ? c->append : "") < 0)
+		return error_set(err, LODGE_ERR_NOMEM, "out of memory");
+	c->append = o->image_append;
+	return LODGE_OK;
+}
+
 static enum lodge_err make_command_line(struct run_options *o, bool ours, const struct options_terminal *terminal, struct lodge_error *err)
 {
 	struct vm_config *c = &o->config;
@@ -381,8 +412,12 @@ static enum lodge_err make_command_line(struct run_options *o, bool ours, const 
 enum lodge_err options_complete(struct run_options *o, const struct options_terminal *terminal, struct lodge_error *err)
 {
 	struct vm_config *c = &o->config;
-	bool ours = !c->kernel && !c->firmware;
+	bool ours = !c->kernel && !c->firmware && !o->image;
 
+	if (o->temporary && !o->image)
+		return error_set(err, LODGE_ERR_ARG, "--rm throws away the disk of an image's machine; name an image: `lodge run debian --rm`");
+	if (o->image && complete_image(o, err) != LODGE_OK)
+		return err->code;
 	if (o->command && c->firmware && !c->kernel)
 		return error_set(err, LODGE_ERR_ARG, "a command behind `--` needs Lodge's initramfs and so a kernel; --firmware alone boots neither");
 	if (o->command)
@@ -402,13 +437,14 @@ enum lodge_err options_complete(struct run_options *o, const struct options_term
 					 "`make guest`");
 		c->initrd = o->initrd;
 	}
-	return c->kernel ? make_command_line(o, ours, terminal, err) : LODGE_OK;
+	return c->kernel || c->kernel_from_disk ? make_command_line(o, ours, terminal, err) : LODGE_OK;
 }
 
 void options_free(struct run_options *o)
 {
 	free(o->command);
 	free(o->append);
+	free(o->image_append);
 	free(o->kernel);
 	free(o->initrd);
 	for (unsigned i = 0; i < ARRAY_LEN(o->disks); i++)

@@ -3,6 +3,7 @@
 #ifndef LODGE_CLI_OPTIONS_H
 #define LODGE_CLI_OPTIONS_H
 
+#include "image/store.h"
 #include "vm/vm_config.h"
 
 /* What the defaults depend on. */
@@ -17,11 +18,15 @@ struct run_options {
 	struct vm_config config;
 	const char *status_file;
 	const char *debugcon; /* path or NULL */
+	const char *image; /* the first word, if it is no option; NULL: none. Its disk is config.disks[0], whose path the caller fills in */
+	bool temporary; /* --rm */
 	char *command; /* quoted for sh; NULL: none */
 	bool help;
 	bool hop; /* set by the caller: as `lodge debug hop` takes them */
 	bool soft_only; /* the same for `lodge debug block` */
-	char *append, *kernel, *initrd;
+	bool net_told;
+	char name[STORE_NAME_MAX + 1]; /* the image's, as its directory is called */
+	char *append, *image_append, *kernel, *initrd;
 	char *disks[VM_DISKS_MAX]; /* what config.disks point into */
 };
 

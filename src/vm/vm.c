@@ -10,6 +10,7 @@
 #include "host/thread.h"
 #include "machine/machine.h"
 #include "vm/backends.h"
+#include "vm/boot_disk.h"
 #include "vm/disk.h"
 #include "vm/engine.h"
 #include "vm/net.h"
@@ -256,6 +257,8 @@ static enum lodge_err load_files(struct vm *vm, struct lodge_error *err)
 		if (!files[i].file->bytes)
 			return error_set(err, LODGE_ERR_FORMAT, "%s '%s' is empty", files[i].what, files[i].path);
 	}
+	if (vm->config.kernel_from_disk)
+		return boot_disk_load(&vm->config.disks[0], &vm->kernel, &vm->initrd, err);
 	return LODGE_OK;
 }
 
@@ -281,8 +284,8 @@ static enum lodge_err build_machine(struct vm *vm, struct lodge_error *err)
 		.mem = &vm->mem,
 		.model = &vm->model,
 		.boot = c->firmware ? MACHINE_BOOT_FIRMWARE : MACHINE_BOOT_DIRECT,
-		.kernel = blob(&vm->kernel, c->kernel),
-		.initrd = blob(&vm->initrd, c->initrd),
+		.kernel = blob(&vm->kernel, c->kernel_from_disk ? "of the disk" : c->kernel),
+		.initrd = blob(&vm->initrd, c->kernel_from_disk ? "of the disk" : c->initrd),
 		.firmware = blob(&vm->firmware, c->firmware),
 		.firmware_vars = blob(&vm->firmware_vars, c->firmware_vars),
 		.cmdline = c->append ? c->append : "",
@@ -451,6 +454,8 @@ void vm_destroy(struct vm *vm)
 		disk_close(vm->disks[i]);
 	vm_network_close(vm->net);
 	host_ram_destroy(&vm->ram);
+	if (vm->config.kernel_from_disk)
+		boot_disk_unload(&vm->kernel, &vm->initrd);
 	host_file_unload(&vm->kernel);
 	host_file_unload(&vm->initrd);
 	host_file_unload(&vm->firmware);

@@ -36,7 +36,9 @@ enum lodge_err vm_config_validate(const struct vm_config *config, struct lodge_e
 {
 	if (config->name && !name_is_good(config->name))
 		return error_set(err, LODGE_ERR_ARG, "'%s' is no VM name: use up to %d letters, digits, '-', '_' and '.'", config->name, VM_NAME_MAX);
-	if (!config->kernel && !config->firmware)
+	if (config->kernel_from_disk && (config->kernel || config->firmware || !config->ndisks))
+		return error_set(err, LODGE_ERR_ARG, "the kernel cannot come from the disk: there is no disk, or --kernel or --firmware was given, too");
+	if (!config->kernel && !config->firmware && !config->kernel_from_disk)
 		return error_set(err, LODGE_ERR_ARG, "nothing to boot: give --kernel FILE or --firmware FILE, or run `make guest` for Debian's kernel");
 	if (config->initrd && !config->kernel)
 		return error_set(err, LODGE_ERR_ARG, "--initrd needs a --kernel to go with");

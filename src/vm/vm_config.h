@@ -63,7 +63,8 @@ struct vm_net {
 /* Strings belong to the caller and outlive the VM. */
 struct vm_config {
 	const char *name;          /* letters, digits, '-', '_', '.'; NULL: none */
-	const char *kernel;        /* path; required unless firmware is given */
+	const char *kernel;        /* path; required unless firmware is given, or the disk has one */
+	bool kernel_from_disk;     /* without @kernel: the first disk's own, with its initrd */
 	const char *initrd;        /* path or NULL */
 	const char *append;        /* kernel command line or NULL */
 	const char *firmware;      /* path or NULL */
