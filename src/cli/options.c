@@ -16,6 +16,7 @@
 
 #define HOP_MS_DEFAULT 100
 #define HOP_MS_MAX 3600000u
+#define WORD 1 /* what getopt says of a word that is no option */
 
 enum { OPT_KERNEL = 256, OPT_DISK, OPT_INITRD, OPT_APPEND, OPT_FIRMWARE, OPT_VARS, OPT_ACCEL, OPT_CPU, OPT_HPET, OPT_RNG, OPT_NO_BALLOON, OPT_NET, OPT_MAC,
        OPT_ALLOW, OPT_PCAP, OPT_NET_LIMIT, OPT_NO_REBOOT, OPT_DEBUG_EXIT, OPT_STATS, OPT_STATUS_FILE, OPT_DEBUGCON, OPT_CODE_CACHE, OPT_SOFT_OPTS,
@@ -308,33 +309,41 @@ static void find_status_file(struct run_options *o, int argc, char **argv)
 	}
 }
 
+/* A word that is no option. The image's disk becomes the first, wherever the others were named. */
+static enum lodge_err parse_image(struct run_options *o, const char *word, struct lodge_error *err)
+{
+	struct vm_config *c = &o->config;
+
+	if (o->image || o->hop || o->soft_only)
+		return error_set(err, LODGE_ERR_ARG, "'%s' is no option; a kernel is given with --kernel, a command for the guest behind `--`", word);
+	if (c->ndisks == VM_DISKS_MAX)
+		return error_set(err, LODGE_ERR_ARG, "a machine has up to %d disks, the image's among them", VM_DISKS_MAX);
+	memmove(&c->disks[1], &c->disks[0], c->ndisks * sizeof(c->disks[0]));
+	memmove(&o->disks[1], &o->disks[0], c->ndisks * sizeof(o->disks[0]));
+	o->disks[0] = NULL;
+	c->disks[0] = (struct vm_disk){ 0 };
+	c->ndisks++;
+	o->image = word;
+	return LODGE_OK;
+}
+
 static enum lodge_err parse_all(struct run_options *o, int argc, char **argv, struct lodge_error *err)
 {
-	int opt, at; /* the word that getopt looks at next */
+	int opt, at = 1; /* the word that getopt looks at next */
 
-	if (argc > 1 && *argv[1] && *argv[1] != '-') {
-		o->image = argv[1];
-		o->config.ndisks = 1;
-		argc--;
-		argv++;
-	}
-	at = 1;
-	optind = 0; /* glibc: start over */
+	optind = 0;      /* glibc: start over */
 	opterr = 0;
-	while ((opt = getopt_long(argc, argv, "+:m:c:n:p:h", options, NULL)) != -1) {
+	while ((opt = getopt_long(argc, argv, "-:m:c:n:p:h", options, NULL)) != -1) {
 		enum lodge_err rc;
 
 		at = optind;
 		if (opt == '?' || opt == ':')
 			return refused_option(argv[optind - 1], opt, err);
-		rc = parse_one(o, opt, optarg, err);
+		rc = opt == WORD ? parse_image(o, optarg, err) : parse_one(o, opt, optarg, err);
 		if (rc != LODGE_OK || o->help)
 			return rc;
 	}
-	if (optind == at && optind < argc) /* it did not step over a `--` */
-		return error_set(err, LODGE_ERR_ARG, "'%s' is no option; an image's name comes first, a kernel is given with --kernel, a command "
-				 "for the guest behind `--`", argv[optind]);
-	if (optind > at && optind == argc)
+	if (optind > at && optind == argc) /* it stepped over a `--` */
 		return error_set(err, LODGE_ERR_ARG, "there is no command behind `--`");
 	if (optind < argc) {
 		o->command = quote_command(argv + optind);

@@ -18,7 +18,7 @@ struct run_options {
 	struct vm_config config;
 	const char *status_file;
 	const char *debugcon; /* path or NULL */
-	const char *image; /* the first word, if it is no option; NULL: none. Its disk is config.disks[0], whose path the caller fills in */
+	const char *image; /* the word that is no option; NULL: none. Its disk is config.disks[0], whose path the caller fills in */
 	bool temporary; /* --rm */
 	char *command; /* quoted for sh; NULL: none */
 	bool help;
