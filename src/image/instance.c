@@ -60,7 +60,8 @@ static enum lodge_err make(const struct instance *i, const char *image, struct l
 	enum lodge_err rc = store_path(image, "disk.raw", from, err);
 
 	if (rc == LODGE_OK && !host_file_info(from, &info))
-		rc = error_set(err, LODGE_ERR_NOT_FOUND, "there is no image '%s'; `lodge images` lists them, `lodge pull` makes one", image);
+		rc = error_set(err, LODGE_ERR_NOT_FOUND, "there is no image '%s'; `lodge images` lists them, `lodge pull` makes one; a kernel is "
+			       "given with --kernel", image);
 	if (rc == LODGE_OK)
 		rc = host_directory_make(i->dir, err);
 	if (rc == LODGE_OK && link(from, i->base))
